@@ -1,0 +1,1 @@
+"""App Connections for Django: connect organizations to Microsoft Azure."""

@@ -1,0 +1,92 @@
+"""Connections in the Django admin: facts to read, nothing secret, nothing to add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.formats import localize
+from django.utils.translation import gettext_lazy as _
+
+from .models import AppConnection, RefreshToken
+
+
+@admin.register(AppConnection)
+class AppConnectionAdmin(admin.ModelAdmin):
+    list_display = (
+        "name",
+        "organization",
+        "status",
+        "directory",
+        "account_username",
+        "connected_by",
+        "connected_at",
+    )
+    list_filter = ("status", "cloud", ("organization", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("organization", "connected_by")
+    search_fields = (
+        "name",
+        "tenant_id",
+        "tenant_name",
+        "tenant_domain",
+        "account_name",
+        "account_username",
+    )
+    ordering = ("organization", "name")
+    fields = (
+        "organization",
+        "name",
+        "description",
+        "status",
+        "missing",
+        "app",
+        "method",
+        "cloud",
+        "tenant_id",
+        "tenant_name",
+        "tenant_domain",
+        "account_name",
+        "account_username",
+        "account_object_id",
+        "connected_by",
+        "connected_at",
+        "scopes",
+        "access_tokens",
+        "refresh_token_expires",
+    )
+    # Everything but these is settled by the round trip at Microsoft.
+    editable = ("name", "description")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no: only a person's consent at Microsoft makes a connection."""
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return tuple(name for name in self.fields if name not in self.editable)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AppConnection]:
+        return super().get_queryset(request).select_related("organization", "connected_by")
+
+    @admin.display(description=_("directory"), ordering="tenant_name")
+    def directory(self, connection: AppConnection) -> str:
+        return connection.tenant_name or str(connection.tenant_id)
+
+    @admin.display(description=_("missing permissions"))
+    def missing(self, connection: AppConnection) -> str:
+        return ", ".join(p.name for p in connection.missing_permissions) or "-"
+
+    @admin.display(description=_("granted permissions"))
+    def scopes(self, connection: AppConnection) -> str:
+        return ", ".join(connection.granted_scopes) or "-"
+
+    @admin.display(description=_("access tokens expire"))
+    def access_tokens(self, connection: AppConnection) -> str:
+        expiries = connection.access_tokens.values_list("resource", "expires_at")
+        return "; ".join(f"{resource}: {localize(at)}" for resource, at in expiries) or "-"
+
+    @admin.display(description=_("refresh token expires"))
+    def refresh_token_expires(self, connection: AppConnection) -> str:
+        rows = RefreshToken.objects.filter(connection=connection)
+        return localize(rows.values_list("expires_at", flat=True).first()) or "-"

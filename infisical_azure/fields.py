@@ -1,0 +1,127 @@
+"""EncryptedTextField: ciphertext that belongs to one row and column."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import fernet_fields
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.db.models import Model
+from django.db.models.query_utils import DeferredAttribute
+from fernet_fields.hkdf import derive_fernet_key
+
+from .conf import conf
+from .exceptions import DecryptionError
+from .secret import Secret
+
+
+@lru_cache(maxsize=8)
+def _fernet(keys: tuple[str, ...], use_hkdf: bool) -> MultiFernet:  # noqa: FBT001
+    return MultiFernet([Fernet(derive_fernet_key(key) if use_hkdf else key) for key in keys])
+
+
+class _Ciphertext(bytes):
+    """What the database holds, not opened yet."""
+
+
+class _Sealed(bytes):
+    """Ciphertext made for the row that is being saved."""
+
+
+class _SecretAttribute(DeferredAttribute):
+    """Give a `Secret` that decrypts only when it is revealed."""
+
+    field: EncryptedTextField
+
+    def __get__(self, instance: Model | None, cls: type[Model] | None = None) -> Any:
+        value = super().__get__(instance, cls)
+        if instance is None or not isinstance(value, _Ciphertext):
+            return value
+        return Secret(lambda: self.field.open(value, instance))
+
+    # With __set__ this is a data descriptor, so that __get__ sees every access.
+    def __set__(self, instance: Model, value: Any) -> None:
+        instance.__dict__[self.field.attname] = Secret(value) if isinstance(value, str) else value
+
+
+class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc]
+    """
+    Store a `Secret` encrypted with FERNET_KEYS, in the format of ``fernet_fields``.
+
+    The plaintext begins with the row and column that it was written for, given by
+    `bound_to` (attributes of the row), so ciphertext copied into another row is
+    refused. Rows are written by ``save()`` and ``bulk_create()`` only: an SQL
+    expression, ``update()`` or ``bulk_update()`` knows no row and raises FieldError.
+
+    Reading gives a `Secret`; ``reveal()`` raises `DecryptionError` for a wrong key
+    or foreign ciphertext, ImproperlyConfigured while FERNET_KEYS is unset.
+    """
+
+    descriptor_class = _SecretAttribute
+
+    def __init__(self, *args: Any, bound_to: tuple[str, ...] = ("pk",), **kwargs: Any) -> None:
+        self.bound_to = tuple(bound_to)
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "bound_to": self.bound_to}
+
+    @property
+    def fernet(self) -> MultiFernet:
+        """Read the keys at each use; ``fernet_fields`` would keep the first ones."""
+        keys = conf.fernet_keys
+        if not keys:
+            raise ImproperlyConfigured(
+                'FERNET_KEYS is not set. Add FERNET_KEYS = ["<output of: '
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'>\"] to settings."
+            )
+        return _fernet(keys, getattr(settings, "FERNET_USE_HKDF", True))
+
+    # Writing
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:  # noqa: FBT001
+        value = getattr(model_instance, self.attname)
+        if not isinstance(value, Secret):
+            return value
+        text = f"{self._place(model_instance)}\n{value.reveal()}"
+        return _Sealed(self.fernet.encrypt(text.encode()))
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, _Sealed):
+            raise FieldError(f"{self} is written by save() or bulk_create() only.")
+        return connection.Database.Binary(bytes(value))
+
+    # Reading
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any, *args: Any) -> Any:
+        return None if value is None else _Ciphertext(value)
+
+    def open(self, ciphertext: bytes, instance: Model) -> str:
+        """Return the plaintext; raise DecryptionError where it isn't this row's."""
+        try:
+            text = self.fernet.decrypt(bytes(ciphertext)).decode()
+        except InvalidToken:
+            raise DecryptionError(
+                f"{self} of {instance._meta.label} {instance.pk} was written with a key "
+                "that is not in FERNET_KEYS, or was damaged. Add the old key back, "
+                "or reconnect."
+            ) from None
+        place, _, value = text.partition("\n")
+        if place != self._place(instance):
+            raise DecryptionError(f"{self} of {instance._meta.label} {instance.pk} was moved here.")
+        return value
+
+    def value_to_string(self, obj: Model) -> str:
+        return repr(getattr(obj, self.attname))
+
+    def _place(self, instance: Model) -> str:
+        values = [getattr(instance, name) for name in self.bound_to]
+        if None in values:
+            raise FieldError(f"{self} needs {', '.join(self.bound_to)} before it is saved.")
+        return ":".join([self.model._meta.label_lower, self.column, *map(str, values)])

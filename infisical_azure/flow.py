@@ -1,0 +1,271 @@
+"""The OAuth round trip: begin before the redirect, resume and complete after it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from django.db import models, transaction
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+
+from . import entra, id_token
+from .clouds import Cloud
+from .conf import conf
+from .entra import Client, TokenReply
+from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
+from .graph import Directory, GraphClient
+from .id_token import Identity, sha256
+from .models import AccessToken, AppConnection, Authorization, RefreshToken
+from .secret import Secret
+from .signals import connection_added
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+SESSION_KEY = "infisical_azure_browser"
+# Entra's codes are some hundred characters long; RFC 6749 appendix A.11 allows these signs.
+_LONGEST_CODE = 8192
+_ONCE = ("state", "code", "error", "error_description", "error_subcode", "iss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a person typed for a new connection."""
+
+    name: str
+    description: str
+    cloud: Cloud
+    tenant_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back in the URL of the callback, untrusted."""
+
+    state: Secret = field(repr=False)
+    code: Secret = field(repr=False)
+    fault: Fault | None
+    """Set when Microsoft sent an error."""
+    is_cancelled: bool
+    is_admin_consent: bool
+    """Set when an administrator comes back from the approval link."""
+    issuer: str
+    is_well_formed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """What a redeemed code was found to be worth."""
+
+    reply: TokenReply
+    identity: Identity
+    directory: Directory | None
+
+
+def client() -> Client:
+    """
+    Return the operator's application, with the redirect URI from SITE_URL.
+
+    Never from the request: its Host header is the sender's to choose.
+    """
+    return Client(
+        client_id=conf.client_id,
+        client_secret=conf.client_secret,
+        redirect_uri=f"{conf.site_url}{reverse('infisical_azure:azure_oauth_callback')}",
+    )
+
+
+def admin_consent_url(asked: AppConnection | Authorization) -> str:
+    """Return the link with which an administrator of the tenant approves for all."""
+    cloud = conf.clouds.get(asked.cloud)
+    return entra.admin_consent_url(cloud, asked.tenant_id, client()) if cloud else ""
+
+
+def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> str:
+    """Store a new authorization and return the URL at Microsoft to send the person to."""
+    browser = request.session.setdefault(SESSION_KEY, secrets.token_urlsafe(32))
+    state, nonce = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
+    verifier = entra.new_verifier()
+    user = cast("User", request.user)  # The pages let nobody in who isn't signed in.
+    Authorization.objects.make_room(user)
+    Authorization.objects.create(
+        state_hash=sha256(state.reveal()),
+        browser_hash=sha256(browser),
+        nonce_hash=sha256(nonce.reveal()),
+        verifier=verifier,
+        organization=organization,
+        user=user,
+        app=AppConnection.App.AZURE_CLIENT_SECRETS,
+        name=wanted.name,
+        description=wanted.description,
+        cloud=wanted.cloud.name,
+        tenant_id=wanted.tenant_id,
+        expires_at=timezone.now() + conf.authorization_lifetime,
+    )
+    return entra.authorization_url(
+        wanted.cloud,
+        wanted.tenant_id,
+        client(),
+        state=state,
+        nonce=nonce,
+        code_challenge=entra.code_challenge(verifier),
+    )
+
+
+def take_answer(request: HttpRequest) -> Answer:
+    """
+    Take Microsoft's answer out of the request, leaving no trace of it there.
+
+    Error reports show a request's query string; after this there is none.
+    """
+    query = request.GET
+    request.GET = QueryDict()
+    for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
+        if name in request.META:
+            request.META[name] = "" if name == "QUERY_STRING" else request.path
+    error, subcode = query.get("error", ""), query.get("error_subcode", "")
+    description = query.get("error_description", "")
+    code = query.get("code", "")
+    return Answer(
+        state=Secret(query.get("state", "")),
+        code=Secret(code),
+        fault=entra.fault_from_description(error=error, description=description) if error else None,
+        is_cancelled=error == "access_denied" and subcode == "cancel" and not description,
+        is_admin_consent="admin_consent" in query and not code,
+        issuer=query.get("iss", ""),
+        is_well_formed=(
+            all(len(query.getlist(name)) < 2 for name in _ONCE)
+            and len(code) <= _LONGEST_CODE
+            and code.isascii()
+            and (code.isprintable() or not code)
+        ),
+    )
+
+
+def resume(request: HttpRequest, answer: Answer) -> Authorization:
+    """
+    Claim the authorization that the answer belongs to.
+
+    Raises AuthorizationError unless the same person, in the same browser, started
+    it less than AUTHORIZATION_LIFETIME ago and nobody has finished it since.
+    """
+    browser = request.session.get(SESSION_KEY, "")
+    if not answer.is_well_formed or not answer.state or not browser:
+        raise AuthorizationError("state_unrecognised")
+    return Authorization.objects.claim(
+        state_hash=sha256(answer.state.reveal()),
+        browser_hash=sha256(browser),
+        user=cast("User", request.user),
+    )
+
+
+def complete(authorization: Authorization, answer: Answer) -> AppConnection:
+    """
+    Redeem the code, prove the connection with a live call, and save it whole.
+
+    Raises AuthorizationError, IdTokenError, RemoteError, UnavailableError,
+    IntegrityError (the name was taken meanwhile) or DatabaseError; then nothing
+    of the connection is saved.
+    """
+    _refuse_bad(authorization, answer)
+    taken = AppConnection.objects.of(authorization.organization).filter(name=authorization.name)
+    if taken.exists():
+        raise AuthorizationError("name_taken")
+    proof = _prove(authorization, answer.code)
+    return _save(authorization, proof)
+
+
+def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
+    if answer.is_cancelled:
+        raise AuthorizationError("cancelled")
+    if answer.fault is not None:
+        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        raise (UnavailableError if is_transient else RemoteError)(answer.fault)
+    if not answer.code:
+        raise AuthorizationError("refused")
+    # Entra doesn't send iss (RFC 9207); where somebody does, it must be the right one.
+    expected = f"{authorization.find_cloud().authority}/{authorization.tenant_id}/v2.0"
+    if answer.issuer and answer.issuer != expected:
+        raise AuthorizationError("wrong_tenant")
+
+
+def _prove(authorization: Authorization, code: Secret) -> _Proof:
+    cloud = authorization.find_cloud()
+    reply = entra.redeem_code(
+        cloud, authorization.tenant_id, client(), code=code, verifier=authorization.verifier
+    )
+    if reply.id_token is None:
+        raise AuthorizationError("id_token_invalid")
+    identity = id_token.validate(
+        reply.id_token,
+        cloud,
+        client_id=conf.client_id,
+        nonce_hash=authorization.nonce_hash,
+        access_token=reply.access_token,
+    )
+    if identity.tenant_id != authorization.tenant_id:
+        raise AuthorizationError("wrong_tenant")
+    directory = _check_with_graph(GraphClient(reply.access_token, cloud), reply, identity)
+    return _Proof(reply=reply, identity=identity, directory=directory)
+
+
+def _check_with_graph(
+    graph: GraphClient, reply: TokenReply, identity: Identity
+) -> Directory | None:
+    """Make the first live call; without User.Read Graph may refuse it, which is no lie."""
+    try:
+        user = graph.me()
+    except RemoteError as error:
+        if error.fault.http_status == 403 and "User.Read" not in reply.scopes:
+            return None
+        raise
+    if user.id.lower() != str(identity.object_id):
+        raise AuthorizationError("account_mismatch")
+    try:
+        return graph.organization()
+    except RemoteError:
+        return None  # Only its name is lost.
+
+
+def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
+    reply, identity = proof.reply, proof.identity
+    connection = AppConnection(
+        organization=authorization.organization,
+        name=authorization.name,
+        description=authorization.description,
+        app=authorization.app,
+        cloud=authorization.cloud,
+        tenant_id=identity.tenant_id,
+        tenant_name=proof.directory.name[:256] if proof.directory else "",
+        tenant_domain=proof.directory.domain[:256] if proof.directory else "",
+        account_object_id=identity.object_id,
+        account_name=identity.name,
+        account_username=identity.username,
+        connected_by=authorization.user,
+    )
+    offline = ["offline_access"] if reply.refresh_token else []
+    connection.note_granted([*reply.scopes, *offline])
+    with transaction.atomic():
+        connection.save(force_insert=True)
+        AccessToken.objects.create(
+            connection=connection,
+            resource=authorization.find_cloud().graph_audience,
+            secret=reply.access_token,
+            expires_at=reply.expires_at,
+        )
+        if reply.refresh_token:
+            RefreshToken.objects.create(
+                connection=connection,
+                secret=reply.refresh_token,
+                expires_at=timezone.now() + RefreshToken.LIFETIME,
+            )
+        transaction.on_commit(
+            lambda: connection_added.send_robust(
+                AppConnection, connection=connection, user=authorization.user
+            )
+        )
+    return connection

@@ -1,0 +1,87 @@
+"""The four questions that go to the host project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import Group
+from django.core.exceptions import ImproperlyConfigured
+from django.http import Http404, HttpRequest
+from django.utils.module_loading import import_string
+
+from .conf import conf
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from django.contrib.auth.models import AbstractUser, AnonymousUser
+    from django.db.models import Model
+
+    User: TypeAlias = AbstractUser | AnonymousUser
+
+
+class Host:
+    """
+    What we must know of the project that mounts us; subclass it and name it in
+    ``INFISICAL_AZURE["HOST"]``. Closed by default: this class lets nobody in.
+    """
+
+    def get_organization(self, request: HttpRequest, key: str) -> Model:
+        """
+        Return the organization with this key in the URL.
+
+        Called for every page of an organization, with a signed-in user. Raise
+        Http404 when there is none, and for people who should not learn of it.
+        """
+        raise Http404
+
+    def get_key(self, organization: Model) -> str:
+        """Return what stands for the organization in URLs; `get_organization` takes it."""
+        return str(organization.pk)
+
+    def has_permission(self, user: User, perm: str, organization: Model) -> bool:
+        """
+        Say whether a person may do this in this organization.
+
+        Called for every page and button, and once more when a person returns from
+        Microsoft. `perm` is ``infisical_azure.`` with ``view_``, ``add_``,
+        ``change_`` or ``delete_appconnection``. Answer no to what you don't know.
+        """
+        return False
+
+    def get_context_data(self, request: HttpRequest, organization: Model) -> dict[str, Any]:
+        """Return what your ``infisical_azure/base.html`` needs beyond `organization`."""
+        return {}
+
+
+class GroupHost(Host):
+    """Organizations are auth groups: members with Django's permission manage connections."""
+
+    def get_organization(self, request: HttpRequest, key: str) -> Group:
+        groups = Group.objects.all() if request.user.is_superuser else request.user.groups.all()
+        group = groups.filter(pk=key).first() if key.isdecimal() else None
+        if group is None:
+            raise Http404
+        return group
+
+    def has_permission(self, user: User, perm: str, organization: Model) -> bool:
+        return user.has_perm(perm)
+
+
+def get_host() -> Host:
+    """
+    Return the host class of the settings, ready to be asked.
+
+    Raises ImproperlyConfigured when INFISICAL_AZURE["HOST"] names no `Host`.
+    """
+    try:
+        host_class = import_string(conf.host)
+    except ImportError as exc:
+        raise ImproperlyConfigured(
+            f'INFISICAL_AZURE["HOST"] = {conf.host!r} cannot be imported: {exc}'
+        ) from exc
+    if not (isinstance(host_class, type) and issubclass(host_class, Host)):
+        raise ImproperlyConfigured(
+            f'INFISICAL_AZURE["HOST"] = {conf.host!r} is no subclass of infisical_azure.host.Host.'
+        )
+    return host_class()

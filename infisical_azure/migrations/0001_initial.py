@@ -1,0 +1,112 @@
+import django.core.validators
+import django.db.models.deletion
+import django.utils.timezone
+import infisical_azure.fields
+import uuid
+from django.conf import settings
+from django.db import migrations, models
+
+from infisical_azure.conf import conf
+
+
+class Migration(migrations.Migration):
+
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(conf.organization_model),
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name='AppConnection',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('name', models.CharField(max_length=64, validators=[django.core.validators.RegexValidator('\\A[a-z0-9]+(?:-[a-z0-9]+)*\\Z', 'Use lower-case letters, digits and single hyphens between them, such as “my-connection”.')], verbose_name='name')),
+                ('description', models.CharField(blank=True, max_length=256, verbose_name='description')),
+                ('app', models.CharField(choices=[('azure-client-secrets', 'Azure Client Secrets')], default='azure-client-secrets', max_length=64, verbose_name='app')),
+                ('method', models.CharField(choices=[('oauth', 'OAuth')], default='oauth', max_length=32, verbose_name='method')),
+                ('cloud', models.CharField(max_length=64, verbose_name='cloud')),
+                ('tenant_id', models.UUIDField(verbose_name='directory (tenant) ID')),
+                ('tenant_name', models.CharField(blank=True, max_length=256, verbose_name='directory')),
+                ('tenant_domain', models.CharField(blank=True, max_length=256, verbose_name='directory domain')),
+                ('account_object_id', models.UUIDField(verbose_name='account object ID')),
+                ('account_name', models.CharField(blank=True, max_length=256, verbose_name='account name')),
+                ('account_username', models.CharField(blank=True, max_length=256, verbose_name='account')),
+                ('granted_scopes', models.JSONField(default=list, verbose_name='granted permissions')),
+                ('status', models.CharField(choices=[('ready', 'Ready'), ('permission-missing', 'Permission missing')], max_length=32, verbose_name='status')),
+                ('connected_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='connected')),
+                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
+                ('connected_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='connected by')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model, verbose_name='organization')),
+            ],
+            options={
+                'verbose_name': 'app connection',
+                'verbose_name_plural': 'app connections',
+            },
+        ),
+        migrations.CreateModel(
+            name='RefreshToken',
+            fields=[
+                ('connection', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='refresh_token', serialize=False, to='infisical_azure.appconnection')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), verbose_name='refresh token')),
+                ('expires_at', models.DateTimeField(verbose_name='expires')),
+            ],
+            options={
+                'verbose_name': 'refresh token',
+                'verbose_name_plural': 'refresh tokens',
+                'base_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
+            name='AccessToken',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('resource', models.CharField(max_length=256, verbose_name='resource')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('connection_id', 'resource'), verbose_name='access token')),
+                ('expires_at', models.DateTimeField(verbose_name='expires')),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='access_tokens', to='infisical_azure.appconnection')),
+            ],
+            options={
+                'verbose_name': 'access token',
+                'verbose_name_plural': 'access tokens',
+                'base_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
+            name='Authorization',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('state_hash', models.CharField(max_length=64, unique=True)),
+                ('browser_hash', models.CharField(max_length=64)),
+                ('nonce_hash', models.CharField(max_length=64)),
+                ('verifier', infisical_azure.fields.EncryptedTextField(bound_to=('pk',))),
+                ('app', models.CharField(max_length=64)),
+                ('name', models.CharField(max_length=64)),
+                ('description', models.CharField(blank=True, max_length=256)),
+                ('cloud', models.CharField(max_length=64)),
+                ('tenant_id', models.UUIDField()),
+                ('expires_at', models.DateTimeField(db_index=True)),
+                ('claimed_at', models.DateTimeField(null=True)),
+                ('problem', models.CharField(blank=True, max_length=64)),
+                ('aadsts', models.PositiveIntegerField(null=True)),
+                ('correlation_id', models.CharField(blank=True, max_length=64)),
+                ('trace_id', models.CharField(blank=True, max_length=64)),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'authorization',
+                'verbose_name_plural': 'authorizations',
+            },
+        ),
+        migrations.AddConstraint(
+            model_name='appconnection',
+            constraint=models.UniqueConstraint(fields=('organization', 'name'), name='infisical_azure_name_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='accesstoken',
+            constraint=models.UniqueConstraint(fields=('connection', 'resource'), name='infisical_azure_token_once'),
+        ),
+    ]

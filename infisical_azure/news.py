@@ -1,0 +1,19 @@
+"""Turn database events into this package's signals."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from django.db import transaction
+
+from .models import AppConnection
+from .signals import connection_removed
+
+
+def announce_removal(instance: AppConnection, using: str, **kwargs: Any) -> None:
+    """Send connection_removed once the deletion is committed, whoever made it."""
+    gone = copy.copy(instance)  # Django takes the id away from the instance itself.
+    transaction.on_commit(
+        lambda: connection_removed.send_robust(AppConnection, connection=gone), using=using
+    )

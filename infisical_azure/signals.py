@@ -1,0 +1,12 @@
+"""The news that other code can listen to; receivers run after the commit."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: A connection was made. Arguments: connection (AppConnection), user (who connected it).
+connection_added = Signal()
+
+#: A connection is gone, whoever deleted it. Arguments: connection (AppConnection, unsaved
+#: but with its id, name and organization_id).
+connection_removed = Signal()

@@ -1,0 +1,51 @@
+"""The URLs: mount all of them, or place the two lists where you want them."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from . import views
+from .callback import OAuthCallbackView
+
+app_name = "infisical_azure"
+
+#: Where Microsoft sends people back to; its full path is registered in Azure.
+oauth_urlpatterns = [
+    path(
+        "app-connections/azure/oauth/callback",
+        OAuthCallbackView.as_view(),
+        name="azure_oauth_callback",
+    ),
+]
+
+#: The pages of one organization; the prefix they are mounted at gives `organization`.
+organization_urlpatterns = [
+    path("app-connections/", views.ConnectionListView.as_view(), name="connection_list"),
+    path("app-connections/add/", views.ConnectionOptionsView.as_view(), name="connection_options"),
+    path(
+        "app-connections/add/azure/",
+        views.AzureConnectionAddView.as_view(),
+        name="azure_connection_add",
+    ),
+    path("app-connections/problems/<uuid:pk>/", views.ProblemView.as_view(), name="problem"),
+    path(
+        "app-connections/<uuid:pk>/",
+        views.ConnectionDetailView.as_view(),
+        name="connection_detail",
+    ),
+    path(
+        "app-connections/<uuid:pk>/edit/",
+        views.ConnectionUpdateView.as_view(),
+        name="connection_edit",
+    ),
+    path(
+        "app-connections/<uuid:pk>/remove/",
+        views.ConnectionRemoveView.as_view(),
+        name="connection_remove",
+    ),
+]
+
+urlpatterns = [
+    *oauth_urlpatterns,
+    path("<str:organization>/", include(organization_urlpatterns)),
+]

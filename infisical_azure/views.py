@@ -1,0 +1,246 @@
+"""The App Connections pages of an organization's settings."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
+
+from . import flow, problems
+from .conf import conf
+from .connection_options import OPTIONS
+from .forms import AzureConnectionForm, ConnectionDetailsForm, ConnectionRemoveForm
+from .host import get_host
+from .models import AppConnection, Authorization
+
+
+class OrganizationMixin(View):
+    """
+    Find the organization of the URL and ask the host for `permission`.
+
+    Anonymous people are sent to log in, strangers get 404 (the host raises it),
+    members without the permission 403.
+    """
+
+    permission = "view"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        self.host = get_host()
+        self.organization = self.host.get_organization(request, str(kwargs["organization"]))
+        if not self.may[self.permission]:
+            raise PermissionDenied
+        response = super().dispatch(request, *args, **kwargs)
+        # What these pages show must not outlive a sign-out in the browser's cache.
+        add_never_cache_headers(response)
+        return response
+
+    @cached_property
+    def may(self) -> dict[str, bool]:
+        """The host's answer for each of Django's four actions."""
+        return {
+            action: self.host.has_permission(
+                self.request.user, f"infisical_azure.{action}_appconnection", self.organization
+            )
+            for action in ("view", "add", "change", "delete")
+        }
+
+    def url(self, name: str, **kwargs: Any) -> str:
+        key = self.host.get_key(self.organization)
+        return reverse(f"infisical_azure:{name}", kwargs={"organization": key, **kwargs})
+
+    def get_queryset(self) -> QuerySet[AppConnection]:
+        return AppConnection.objects.of(self.organization).for_display()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = {
+            **self.host.get_context_data(self.request, self.organization),
+            "organization": self.organization,
+            "organization_key": self.host.get_key(self.organization),
+            "may": self.may,
+            "many_clouds": len(conf.clouds) > 1,
+        }
+        return super().get_context_data(**context | kwargs)  # type: ignore[misc,no-any-return]
+
+
+class ConnectionListView(OrganizationMixin, TemplateView):
+    """The App Connections tab."""
+
+    template_name = "infisical_azure/connection_list.html"
+    page_size = 50
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        page = self._page_number()
+        start = (page - 1) * self.page_size
+        # One row more than is shown tells whether there is a next page, without a COUNT.
+        rows = list(self.get_queryset()[start : start + self.page_size + 1])
+        if page > 1 and not rows:
+            raise Http404
+        return super().get_context_data(
+            **kwargs,
+            connections=rows[: self.page_size],
+            connected_id=self.request.GET.get("connected", ""),
+            previous_page=page - 1,
+            next_page=page + 1 if len(rows) > self.page_size else 0,
+        )
+
+    def _page_number(self) -> int:
+        page = self.request.GET.get("page", "")
+        return max(int(page), 1) if page.isdecimal() and len(page) < 6 else 1
+
+
+class ConnectionDetailView(OrganizationMixin, DetailView):
+    """One connection: whom it acts as, and what it may do."""
+
+    template_name = "infisical_azure/connection_detail.html"
+    context_object_name = "connection"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        connection = self.object
+        can_be_approved = any(p.admin_consent for p in connection.missing_permissions)
+        link = flow.admin_consent_url(connection) if can_be_approved else ""
+        return super().get_context_data(**kwargs, admin_consent_url=link)
+
+
+class ConnectionOptionsView(OrganizationMixin, TemplateView):
+    """Choose what to connect to."""
+
+    permission = "add"
+    template_name = "infisical_azure/connection_options.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        key = self.host.get_key(self.organization)
+        options = [(option, reverse(option.url_name, args=[key])) for option in OPTIONS]
+        return super().get_context_data(**kwargs, options=options)
+
+
+class AzureConnectionAddView(OrganizationMixin, FormView):
+    """
+    Ask for name and tenant, then send the person to Microsoft.
+
+    The answer to a valid form is a page that goes on by itself: under a
+    Content-Security-Policy of ``form-action 'self'`` browsers block a redirect.
+    """
+
+    permission = "add"
+    form_class = AzureConnectionForm
+    template_name = "infisical_azure/azure_connection_add.html"
+
+    def get_initial(self) -> dict[str, Any]:
+        """Fill in again what was typed for a round trip that failed."""
+        earlier = self._earlier_authorization()
+        if earlier is None:
+            return {}
+        return {
+            "name": earlier.name,
+            "description": earlier.description,
+            "tenant": str(earlier.tenant_id),
+            "cloud": earlier.cloud,
+        }
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "organization": self.organization}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, missing_settings=conf.missing_operator_settings)
+
+    def form_valid(self, form: AzureConnectionForm) -> HttpResponse:
+        if conf.missing_operator_settings:
+            return self.form_invalid(form)
+        url = flow.begin(self.request, self.organization, form.wanted)
+        context = self.get_context_data(form=form, authorization_url=url)
+        return render(self.request, "infisical_azure/continue_to_microsoft.html", context)
+
+    def _earlier_authorization(self) -> Authorization | None:
+        try:
+            pk = uuid.UUID(self.request.GET.get("again", ""))
+        except ValueError:
+            return None
+        own = Authorization.objects.filter(
+            user=self.request.user.pk, organization=self.organization
+        )
+        return own.filter(pk=pk).first()
+
+
+class ProblemView(OrganizationMixin, TemplateView):
+    """Tell the person whose round trip failed what happened and what to do."""
+
+    permission = "add"
+    template_name = "infisical_azure/problem.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        authorization = get_object_or_404(
+            Authorization.objects.exclude(problem=""),
+            pk=kwargs["pk"],
+            user=request.user.pk,
+            organization=self.organization,
+        )
+        problem = problems.find(authorization.problem)
+        context = self.get_context_data(
+            authorization=authorization,
+            problem=problem,
+            admin_consent_url=flow.admin_consent_url(authorization)
+            if problem.admin_consent
+            else "",
+        )
+        return self.render_to_response(context, status=problem.status)
+
+
+class ConnectionUpdateView(OrganizationMixin, UpdateView):
+    """Change name and description."""
+
+    permission = "change"
+    form_class = ConnectionDetailsForm
+    template_name = "infisical_azure/connection_edit.html"
+    context_object_name = "connection"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "organization": self.organization}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # The form has put what was typed on the instance; the heading keeps the saved name.
+        saved_name = kwargs.get("form", self.get_form()).initial["name"]
+        return super().get_context_data(**kwargs, saved_name=saved_name)
+
+    def get_success_url(self) -> str:
+        messages.success(self.request, _("The changes to %s are saved.") % self.object.name)
+        return self.url("connection_detail", pk=self.object.pk)
+
+
+class ConnectionRemoveView(OrganizationMixin, FormView):
+    """Delete a connection with all its tokens."""
+
+    permission = "delete"
+    form_class = ConnectionRemoveForm
+    template_name = "infisical_azure/connection_remove.html"
+
+    @cached_property
+    def connection(self) -> AppConnection:
+        return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "instance": self.connection}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, connection=self.connection)
+
+    def form_valid(self, form: ConnectionRemoveForm) -> HttpResponse:
+        self.connection.delete()
+        messages.success(self.request, _("The connection %s is removed.") % self.connection.name)
+        return super().form_valid(form)
+
+    def get_success_url(self) -> str:
+        return self.url("connection_list")

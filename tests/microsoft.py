@@ -1,0 +1,173 @@
+"""Entra and Graph at the transport: what they answer, and what they were asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import responses
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+AUTHORITY = "https://login.microsoftonline.com"
+GRAPH = "https://graph.microsoft.com"
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+OTHER_TENANT = "0aaaaaaa-1111-4222-8333-444444444444"
+ACCOUNT = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+CLIENT_ID = "11111111-2222-3333-4444-555555555555"
+CODE = "0.CANARY-code.AXoA"
+ACCESS_TOKEN = "CANARY-access-token"  # noqa: S105
+REFRESH_TOKEN = "CANARY-refresh-token"  # noqa: S105
+SCOPES = (
+    "profile openid email https://graph.microsoft.com/User.Read "
+    "https://graph.microsoft.com/Application.ReadWrite.All "
+    "https://graph.microsoft.com/Directory.ReadWrite.All"
+)
+TRACE = "33333333-3333-4333-8333-333333333333"
+CORRELATION = "44444444-4444-4444-8444-444444444444"
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+type_of_answer = Callable[[Any], tuple[int, dict[str, str], str | bytes]]
+
+
+def description(aadsts: int, text: str = "Something was wrong.") -> str:
+    """Return an error_description as Entra words it, in four lines."""
+    return (
+        f"AADSTS{aadsts}: {text}\r\nTrace ID: {TRACE}\r\nCorrelation ID: {CORRELATION}\r\n"
+        "Timestamp: 2026-11-23 08:00:00Z"
+    )
+
+
+def error(aadsts: int, name: str = "invalid_grant", **more: Any) -> dict[str, Any]:
+    """Return the error body of the token endpoint."""
+    return {
+        "error": name,
+        "error_description": description(aadsts),
+        "error_codes": [aadsts],
+        "timestamp": "2026-11-23 08:00:00Z",
+        "trace_id": TRACE,
+        "correlation_id": CORRELATION,
+        **more,
+    }
+
+
+class Microsoft:
+    """Answers that a test may change before the round trip, and the requests that came."""
+
+    def __init__(self, mock: responses.RequestsMock) -> None:
+        self.mock = mock
+        self.nonce = ""
+        self.claims: dict[str, Any] = {}
+        self.omit_claims: set[str] = set()
+        self.sign: Callable[[dict[str, Any]], str] = self.rs256
+        self.keys: list[Any] = [jwk(KEY)]
+        self.token: dict[str, Any] = {}
+        self.omit: set[str] = set()
+        self.me: dict[str, Any] = {"id": ACCOUNT, "displayName": "Ada Admin"}
+        self.organization: dict[str, Any] = {
+            "value": [
+                {
+                    "id": TENANT,
+                    "displayName": "Contoso",
+                    "verifiedDomains": [
+                        {"name": "contoso.onmicrosoft.com", "isDefault": False},
+                        {"name": "contoso.com", "isDefault": True},
+                    ],
+                }
+            ]
+        }
+        self.override: dict[str, Any] = {}
+        self.requests: list[Any] = []
+        for kind, method, pattern in (
+            ("discovery", "GET", rf"{AUTHORITY}/[^/]+/v2.0/.well-known/openid-configuration"),
+            ("keys", "GET", rf"{AUTHORITY}/[^/]+/discovery/v2.0/keys"),
+            ("token", "POST", rf"{AUTHORITY}/[^/]+/oauth2/v2.0/token"),
+            ("me", "GET", rf"{GRAPH}/v1.0/me"),
+            ("organization", "GET", rf"{GRAPH}/v1.0/organization"),
+        ):
+            mock.add_callback(method, re.compile(pattern), callback=self._answer(kind))
+
+    def fail(self, kind: str, status: int = 400, body: Any = None, **headers: str) -> None:
+        """Have one endpoint answer with this status and body (an exception is raised)."""
+        self.override[kind] = body if isinstance(body, Exception) else (status, headers, body)
+
+    def count(self, kind: str) -> int:
+        return sum(1 for found, _ in self.requests if found == kind)
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of the one token request."""
+        (request,) = [request for kind, request in self.requests if kind == "token"]
+        return {key: value[0] for key, value in parse_qs(request.body).items()}
+
+    @staticmethod
+    def rs256(claims: dict[str, Any]) -> str:
+        return jwt.encode(claims, KEY, algorithm="RS256", headers={"kid": "key-1"})
+
+    def _answer(self, kind: str) -> type_of_answer:
+        def answer(request: Any) -> tuple[int, dict[str, str], str | bytes]:
+            self.requests.append((kind, request))
+            if kind in self.override:
+                override = self.override[kind]
+                if isinstance(override, Exception):
+                    raise override
+                status, headers, body = override
+                is_raw = isinstance(body, str | bytes)
+                return status, headers, body if is_raw else json.dumps(body)
+            body = getattr(self, f"_{kind}")(urlsplit(request.url).path.split("/")[1])
+            return 200, {"Content-Type": "application/json"}, json.dumps(body)
+
+        return answer
+
+    def _discovery(self, tenant: str) -> dict[str, Any]:
+        found = {"contoso.com": TENANT}.get(tenant, tenant)
+        return {"issuer": f"{AUTHORITY}/{found}/v2.0"}
+
+    def _keys(self, tenant: str) -> dict[str, Any]:
+        return {"keys": self.keys}
+
+    def _token(self, tenant: str) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {
+            "aud": CLIENT_ID,
+            "iss": f"{AUTHORITY}/{tenant}/v2.0",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 3600,
+            "name": "Ada Admin",
+            "preferred_username": "ada@contoso.com",
+            "oid": ACCOUNT,
+            "sub": "pairwise-subject",
+            "tid": tenant,
+            "nonce": self.nonce,
+            "ver": "2.0",
+        } | self.claims
+        claims = {key: claims[key] for key in claims.keys() - self.omit_claims}
+        reply = {
+            "token_type": "Bearer",
+            "scope": SCOPES,
+            "expires_in": 4432,
+            "ext_expires_in": 4432,
+            "access_token": ACCESS_TOKEN,
+            "refresh_token": REFRESH_TOKEN,
+            "id_token": self.sign(claims),
+        } | self.token
+        return {key: reply[key] for key in reply.keys() - self.omit}
+
+    def _me(self, tenant: str) -> dict[str, Any]:
+        return self.me
+
+    def _organization(self, tenant: str) -> dict[str, Any]:
+        return self.organization
+
+
+def jwk(key: rsa.RSAPrivateKey, kid: str | None = "key-1", **more: Any) -> dict[str, Any]:
+    """Return a JWKS entry as Entra publishes it."""
+    entry = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    entry |= {"use": "sig", "issuer": AUTHORITY + "/{tenantid}/v2.0"} | more
+    return entry if kid is None else entry | {"kid": kid}
