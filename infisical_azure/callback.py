@@ -8,7 +8,6 @@ import traceback
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
@@ -39,36 +38,39 @@ class OAuthCallbackView(View):
     http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        answer = flow.take_answer(request)
-        response = self._finish(request, answer)
+        authorization = None
+        outcome: AppConnection | Exception
+        try:
+            answer = flow.take_answer(request)
+            authorization = _resume(request, answer)
+            outcome = flow.complete(authorization, answer)
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is: the report of an uncaught one would show code and tokens,
+            # which are in the frames of the libraries that we called.
+            outcome = error
+        # Outside of the handler: what fails from here on must not drag those frames along.
+        flow.forget_answer(request)
+        if isinstance(outcome, AppConnection):
+            response = _welcome(request, outcome)
+        else:
+            response = _explain(request, authorization, outcome)
         response["Referrer-Policy"] = "no-referrer"
         add_never_cache_headers(response)
         return response
 
-    def _finish(self, request: HttpRequest, answer: Answer) -> HttpResponse:
-        if answer.is_admin_consent:
-            code = "approval_refused" if answer.fault else "approval_given"
-            return _render(request, problems.find(code))
-        authorization = None
-        try:
-            if not request.user.is_authenticated:
-                raise AuthorizationError("signed_out")
-            authorization = flow.resume(request, answer)
-            self._ask_again(request, authorization)
-            connection = flow.complete(authorization, answer)
-        except Exception as error:  # noqa: BLE001
-            # Whatever it is: the report of an uncaught one would show code and tokens,
-            # which are in the frames of the libraries that we called.
-            return _explain(request, authorization, error)
-        return _welcome(request, connection)
 
-    def _ask_again(self, request: HttpRequest, authorization: Authorization) -> None:
-        """Ask the host once more: rights may have changed while the person was away."""
-        host = get_host()
-        key = host.get_key(authorization.organization)
-        organization = host.get_organization(request, key)
-        if not host.has_permission(request.user, "infisical_azure.add_appconnection", organization):
-            raise PermissionDenied
+def _resume(request: HttpRequest, answer: Answer) -> Authorization:
+    """Claim the authorization, and ask the host again: rights may have changed meanwhile."""
+    if answer.is_admin_consent:
+        raise AuthorizationError("approval_refused" if answer.fault else "approval_given")
+    if not request.user.is_authenticated:
+        raise AuthorizationError("signed_out")
+    authorization = flow.resume(request, answer)
+    host = get_host()
+    organization = host.get_organization(request, host.get_key(authorization.organization))
+    if not host.has_permission(request.user, "infisical_azure.add_appconnection", organization):
+        raise AuthorizationError("permission_lost")
+    return authorization
 
 
 def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
@@ -87,7 +89,7 @@ def _explain(
     code = problems.code_of(error, client_secret=conf.client_secret)
     problem, fault = problems.find(code), problems.fault_of(error)
     _log(authorization, code, error)
-    if authorization is None or code == "permission_lost":
+    if authorization is None:
         return _render(request, problem)
     try:
         authorization.note_problem(code, fault)

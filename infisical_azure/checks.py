@@ -97,10 +97,10 @@ def _check_fernet_keys() -> Iterator[CheckMessage]:
         yield Error(
             "FERNET_USE_HKDF is False and a key in FERNET_KEYS is no Fernet key.",
             hint="Use cryptography.fernet.Fernet.generate_key(), or remove FERNET_USE_HKDF.",
-            id="infisical_azure.E002",
+            id="infisical_azure.E014",
         )
     if len(set(keys)) < len(keys):
-        yield Error("FERNET_KEYS holds a key twice.", id="infisical_azure.E002")
+        yield Error("FERNET_KEYS holds a key twice.", id="infisical_azure.E015")
     if settings.SECRET_KEY in keys:
         yield Error(
             "FERNET_KEYS holds SECRET_KEY.",

@@ -9,8 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from environ import FileAwareEnv
-from environ.fileaware_mapping import FileAwareMapping
+from environ import FileAwareMapping
 
 from .clouds import BUILT_IN, Cloud
 from .secret import Secret
@@ -28,12 +27,15 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class _Environment(FileAwareEnv):  # type: ignore[misc]
-    """The process environment; NAME_FILE works, and secrets may begin with ``$``."""
+def _environment(name: str) -> str:
+    """
+    Return a variable letter by letter, or what the file NAME_FILE holds.
 
-    interpolate = False
-    # Not cached: a mounted secret that is replaced counts without a restart.
-    ENVIRON = FileAwareMapping(cache=False)
+    Not through ``Env``: that takes a value that begins with ``$`` for the name of
+    another variable, and shows it when there is none. Not cached: a mounted secret
+    that is replaced counts without a restart.
+    """
+    return str(FileAwareMapping(cache=False).get(name, ""))
 
 
 class Conf:
@@ -57,7 +59,7 @@ class Conf:
     def fernet_keys(self) -> tuple[str, ...]:
         keys = getattr(settings, "FERNET_KEYS", None)
         if keys is None:
-            keys = _Environment().list("FERNET_KEYS", default=[])
+            keys = [key for key in _environment("FERNET_KEYS").strip().split(",") if key]
         if isinstance(keys, str | bytes) or not isinstance(keys, Sequence):
             raise ImproperlyConfigured('FERNET_KEYS must be a list: FERNET_KEYS = ["..."].')
         return tuple(key.decode() if isinstance(key, bytes) else str(key) for key in keys)
@@ -123,8 +125,7 @@ class Conf:
 
     @staticmethod
     def _operator(name: str) -> str:
-        value = getattr(settings, name, None) or _Environment().str(name, default="")
-        return str(value).strip()
+        return str(getattr(settings, name, None) or _environment(name)).strip()
 
     @staticmethod
     def _tunable(key: str) -> Any:

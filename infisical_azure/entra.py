@@ -31,7 +31,7 @@ _UNKNOWN_LIFETIME = timedelta(minutes=5)
 # Tokens of clients that understand continuous access evaluation live up to 28 hours.
 _LONGEST_LIFETIME = timedelta(hours=28)
 
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_WORD = re.compile(r"[a-z_]{1,64}")
 _AADSTS = re.compile(r"AADSTS(\d{4,8})")
 
 
@@ -63,7 +63,13 @@ class _Session(OAuth2Session):
     def __init__(self, client: Client) -> None:
         super().__init__(client.client_id, redirect_uri=client.redirect_uri)
         transport.bound(self, SERVICE)
-        self.register_compliance_hook("access_token_response", _check_token_response)
+        self.register_compliance_hook("access_token_response", self._keep_reply)
+        self.reply: dict[str, Any] = {}
+
+    def _keep_reply(self, response: requests.Response) -> requests.Response:
+        """Take the reply as it came: oauthlib drops what it finds odd, such as 0 seconds."""
+        self.reply = _usable_reply(response)
+        return response
 
     def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         return super().request(method, url, **kwargs | {"allow_redirects": False})
@@ -159,7 +165,7 @@ def redeem_code(
     """
     with _Session(client) as session, silence():
         try:
-            token = session.fetch_token(
+            session.fetch_token(
                 f"{cloud.authority}/{tenant_id}/oauth2/v2.0/token",
                 code=code.reveal(),
                 client_secret=client.client_secret.reveal(),
@@ -170,7 +176,7 @@ def redeem_code(
         except (OAuth2Error, ValueError):
             # Without its cause, whose text and frames hold the request and the reply.
             raise UnavailableError(Fault(service=SERVICE, error="unreadable_answer")) from None
-    return _token_reply(token, cloud.graph_audience)
+        return _token_reply(session.reply, cloud.graph_audience)
 
 
 def fault_from_description(*, error: str, description: str, **facts: Any) -> Fault:
@@ -183,12 +189,11 @@ def fault_from_description(*, error: str, description: str, **facts: Any) -> Fau
     return Fault(service=SERVICE, error=_word(error), **facts)
 
 
-def _check_token_response(response: requests.Response) -> requests.Response:
+def _usable_reply(response: requests.Response) -> dict[str, Any]:
     data = _json_or_error(response)
     expires_in = str(data.get("expires_in", "0")).lstrip("-")
     is_usable = (
-        isinstance(data.get("access_token"), str)
-        and data["access_token"]
+        "access_token" in data
         and str(data.get("token_type", "")).lower() == "bearer"
         and expires_in.isascii()
         and expires_in.isdigit()
@@ -197,7 +202,7 @@ def _check_token_response(response: requests.Response) -> requests.Response:
         raise UnavailableError(
             Fault(service=SERVICE, http_status=response.status_code, error="unreadable_answer")
         )
-    return response
+    return data
 
 
 def _token_reply(token: dict[str, Any], audience: str) -> TokenReply:
@@ -206,12 +211,11 @@ def _token_reply(token: dict[str, Any], audience: str) -> TokenReply:
     if seconds is not None:
         longest = int(_LONGEST_LIFETIME.total_seconds())
         lifetime = timedelta(seconds=min(max(int(seconds), 0), longest))
-    granted = token.get("scope") or ()
-    names = granted.split() if isinstance(granted, str) else granted
+    names = str(token.get("scope") or "").split()
     return TokenReply(
-        access_token=Secret(token["access_token"]),
-        refresh_token=_secret(token.get("refresh_token")),
-        id_token=_secret(token.get("id_token")),
+        access_token=token["access_token"],
+        refresh_token=token.get("refresh_token"),
+        id_token=token.get("id_token"),
         expires_at=timezone.now() + lifetime,
         scopes=tuple(sorted({name.removeprefix(f"{audience}/") for name in names})),
     )
@@ -224,7 +228,7 @@ def _json_or_error(response: requests.Response) -> dict[str, Any]:
     By status and ``error``, as Microsoft asks (entra-docs ``reference-error-codes``):
     the AADSTS numbers change.
     """
-    data = transport.json_object(response, SERVICE)
+    data = _sealed(transport.json_object(response, SERVICE))
     if response.status_code == 200 and "error" not in data:
         return data
     codes = data.get("error_codes")
@@ -250,8 +254,12 @@ def _json_or_error(response: requests.Response) -> dict[str, Any]:
     raise UnavailableError(fault) if is_transient else RemoteError(fault)
 
 
-def _secret(value: object) -> Secret | None:
-    return Secret(value) if isinstance(value, str) and value else None
+def _sealed(data: dict[str, Any]) -> dict[str, Any]:
+    """Put the tokens into `Secret`s, and leave out what is none."""
+    tokens = {name: data.pop(name, None) for name in ("access_token", "refresh_token", "id_token")}
+    return data | {
+        name: Secret(token) for name, token in tokens.items() if isinstance(token, str) and token
+    }
 
 
 def _word(text: str) -> str:

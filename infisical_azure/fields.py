@@ -87,8 +87,9 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
         value = getattr(model_instance, self.attname)
         if not isinstance(value, Secret):
             return value
-        text = f"{self._place(model_instance)}\n{value.reveal()}"
-        return _Sealed(self.fernet.encrypt(text.encode()))
+        place = self._place(model_instance)
+        # The plaintext is never a local variable: error reports show those.
+        return _Sealed(self.fernet.encrypt(f"{place}\n{value.reveal()}".encode()))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if value is None:
@@ -105,17 +106,17 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
     def open(self, ciphertext: bytes, instance: Model) -> str:
         """Return the plaintext; raise DecryptionError where it isn't this row's."""
         try:
-            text = self.fernet.decrypt(bytes(ciphertext)).decode()
+            opened = Secret(self.fernet.decrypt(bytes(ciphertext)).decode())
         except InvalidToken:
             raise DecryptionError(
                 f"{self} of {instance._meta.label} {instance.pk} was written with a key "
                 "that is not in FERNET_KEYS, or was damaged. Add the old key back, "
                 "or reconnect."
             ) from None
-        place, _, value = text.partition("\n")
-        if place != self._place(instance):
+        place = f"{self._place(instance)}\n"
+        if not opened.reveal().startswith(place):
             raise DecryptionError(f"{self} of {instance._meta.label} {instance.pk} was moved here.")
-        return value
+        return opened.reveal().removeprefix(place)
 
     def value_to_string(self, obj: Model) -> str:
         return repr(getattr(obj, self.attname))

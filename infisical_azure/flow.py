@@ -116,17 +116,18 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> s
     )
 
 
-def take_answer(request: HttpRequest) -> Answer:
-    """
-    Take Microsoft's answer out of the request, leaving no trace of it there.
-
-    Error reports show a request's query string; after this there is none.
-    """
-    query = request.GET
+def forget_answer(request: HttpRequest) -> None:
+    """Leave no trace of the answer in the request: error reports show its query string."""
     request.GET = QueryDict()
     for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
         if name in request.META:
             request.META[name] = "" if name == "QUERY_STRING" else request.path
+
+
+def take_answer(request: HttpRequest) -> Answer:
+    """Take Microsoft's answer out of the request, unchecked."""
+    query = request.GET
+    forget_answer(request)
     error, subcode = query.get("error", ""), query.get("error_subcode", "")
     description = query.get("error_description", "")
     code = query.get("code", "")

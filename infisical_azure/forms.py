@@ -16,7 +16,7 @@ from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
 from .guid import is_guid
-from .models import AppConnection
+from .models import AppConnection, validate_name
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
 # Spaces that show and that don't, and the quotes and braces that tools print around GUIDs.
@@ -44,11 +44,11 @@ class ConnectionDetailsForm(forms.ModelForm):
             "description": {"max_length": _("Use at most %(limit_value)d characters.")},
         }
 
-    required_css_class = "infisical-azure-required"
-
     def __init__(self, *args: Any, organization: models.Model, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.organization = organization
+        # The model's validators run after clean(), which may ask Microsoft.
+        self.fields["name"].validators.append(validate_name)
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]

@@ -45,6 +45,7 @@ class Problem:
     admin_consent: bool = False
     """Whether the link for administrators of the tenant helps."""
     status: int = 400
+    """Of the page, where it answers the callback itself: nothing was there to redirect to."""
 
 
 CATALOGUE = {

@@ -66,6 +66,7 @@ class OrganizationMixin(View):
         return AppConnection.objects.of(self.organization).for_display()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # These win over the URL's arguments, of which `organization` is the key.
         context = {
             **self.host.get_context_data(self.request, self.organization),
             "organization": self.organization,
@@ -73,7 +74,7 @@ class OrganizationMixin(View):
             "may": self.may,
             "many_clouds": len(conf.clouds) > 1,
         }
-        return super().get_context_data(**context | kwargs)  # type: ignore[misc,no-any-return]
+        return super().get_context_data(**kwargs | context)  # type: ignore[misc,no-any-return]
 
 
 class ConnectionListView(OrganizationMixin, TemplateView):
@@ -196,7 +197,7 @@ class ProblemView(OrganizationMixin, TemplateView):
             if problem.admin_consent
             else "",
         )
-        return self.render_to_response(context, status=problem.status)
+        return self.render_to_response(context)
 
 
 class ConnectionUpdateView(OrganizationMixin, UpdateView):

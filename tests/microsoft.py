@@ -20,8 +20,8 @@ OTHER_TENANT = "0aaaaaaa-1111-4222-8333-444444444444"
 ACCOUNT = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 CLIENT_ID = "11111111-2222-3333-4444-555555555555"
 CODE = "0.CANARY-code.AXoA"
-ACCESS_TOKEN = "CANARY-access-token"  # noqa: S105
-REFRESH_TOKEN = "CANARY-refresh-token"  # noqa: S105
+ACCESS_TOKEN = "CANARY-access-token"
+REFRESH_TOKEN = "CANARY-refresh-token"
 SCOPES = (
     "profile openid email https://graph.microsoft.com/User.Read "
     "https://graph.microsoft.com/Application.ReadWrite.All "

@@ -81,7 +81,7 @@ def remove_member(organization: Model, user: Any) -> None:
     elif settings.ORGANIZATION == "group":
         user.groups.remove(organization)
     else:
-        organization.remove_user(user)
+        organization.organization_users.filter(user=user).delete()
 
 
 __all__ = ["ACTIONS", "GroupHost", "IntegerHost", "UuidHost"]

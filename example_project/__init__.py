@@ -1,0 +1,1 @@
+"""An organisation-management site that mounts infisical_azure."""

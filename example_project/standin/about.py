@@ -1,0 +1,35 @@
+"""What is neither Entra nor Graph: the front page, the style sheet, the decoys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from .directory import TENANTS
+from .state import STATE
+
+_STYLE = Path(__file__).parent / "style.css"
+
+
+def front(request: HttpRequest) -> HttpResponse:
+    context = {"app": STATE.app, "tenants": TENANTS, "origin": STATE.origin}
+    return render(request, "standin/front.html", context)
+
+
+def style(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(_STYLE.read_bytes(), content_type="text/css; charset=utf-8")
+
+
+def elsewhere(request: HttpRequest) -> HttpResponse:
+    """Where a redirecting fault points; the journal shows who followed."""
+    return JsonResponse({"followed": True})
+
+
+def error_lookup(request: HttpRequest) -> HttpResponse:
+    return render(request, "standin/lookup.html", {"code": request.GET.get("code", "")})
+
+
+def no_icon(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=204)

@@ -1,0 +1,40 @@
+"""What was asked of the stand-in, without any secret in it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from django.http import HttpRequest
+
+# Names only for what the token endpoint is sent, except these values.
+_SHOWN = ("grant_type", "scope", "client_id", "redirect_uri", "claims", "client_info")
+
+Entry = dict[str, object]
+
+
+class Journal:
+    def __init__(self) -> None:
+        self._count = 0
+        self._entries: deque[Entry] = deque(maxlen=10_000)
+
+    def begin(self, request: HttpRequest) -> Entry:
+        self._count += 1
+        entry: Entry = {
+            "n": self._count,
+            "method": request.method,
+            "path": request.path,
+            "client_request_id": request.headers.get("client-request-id"),
+            "user_agent": request.headers.get("User-Agent"),
+            "status": None,
+        }
+        if request.path.endswith(("/authorize", "/adminconsent")):
+            entry["query"] = dict(request.GET.lists())
+        if request.path.endswith("/token"):
+            entry["form"] = sorted(request.POST)
+            entry["basic"] = request.headers.get("Authorization", "").startswith("Basic ")
+            entry.update({name: request.POST[name] for name in _SHOWN if name in request.POST})
+        self._entries.append(entry)
+        return entry
+
+    def entries(self) -> list[Entry]:
+        return list(self._entries)

@@ -1,0 +1,156 @@
+"""Entra's endpoints: what its answers are taken for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from infisical_azure import entra
+from infisical_azure.clouds import BUILT_IN, CHINA, PUBLIC
+from infisical_azure.exceptions import Fault, Reaction, RemoteError, UnavailableError
+from infisical_azure.secret import Secret
+
+from .microsoft import CORRELATION, TENANT, TRACE, Microsoft, error
+
+CLIENT = entra.Client(
+    client_id="11111111-2222-3333-4444-555555555555",
+    client_secret=Secret("CANARY"),
+    redirect_uri="https://site.example/callback",
+)
+
+
+def redeem() -> entra.TokenReply:
+    return entra.redeem_code(
+        PUBLIC, UUID(TENANT), CLIENT, code=Secret("code"), verifier=Secret("v" * 43)
+    )
+
+
+def refusal(microsoft: Microsoft, status: int, body: Any, **headers: str) -> RemoteError:
+    microsoft.fail("token", status, body, **headers)
+    with pytest.raises(RemoteError) as caught:
+        redeem()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reaction"),
+    [
+        (400, error(50173, suberror="bad_token"), Reaction.RECONNECT),
+        (400, error(50076, "interaction_required"), Reaction.RECONNECT),
+        (400, error(65001, "consent_required"), Reaction.RECONNECT),
+        (401, error(7000215, "invalid_client"), Reaction.OPERATOR),
+        (400, error(700016, "unauthorized_client"), Reaction.OPERATOR),
+        (400, error(70011, "invalid_scope"), Reaction.OPERATOR),
+        (400, error(500011, "invalid_resource"), Reaction.OPERATOR),
+        (400, error(90014, "invalid_request"), Reaction.OPERATOR),
+        (400, error(53003, suberror="message_only"), Reaction.TENANT_ADMIN),
+        (429, error(90055), Reaction.RETRY),
+        (503, error(90033), Reaction.RETRY),
+        (400, error(90033, "temporarily_unavailable"), Reaction.RETRY),
+        (400, {"no": "error"}, Reaction.RETRY),
+    ],
+)
+def test_reaction_follows_status_error_and_suberror(
+    microsoft: Microsoft, status: int, body: Any, reaction: Reaction
+) -> None:
+    assert refusal(microsoft, status, body).reaction is reaction
+
+
+def test_everything_useful_of_an_error_is_kept(microsoft: Microsoft) -> None:
+    body = error(53003, suberror="message_only", claims='{"access_token":{"capolids":{}}}')
+    assert refusal(microsoft, 400, body, **{"Retry-After": "7"}).fault == Fault(
+        service="Microsoft Entra ID",
+        http_status=400,
+        error="invalid_grant",
+        suberror="message_only",
+        aadsts=53003,
+        correlation_id=CORRELATION,
+        trace_id=TRACE,
+        claims='{"access_token": {"capolids": {}}}',
+        retry_after=timedelta(seconds=7),
+    )
+
+
+def test_error_says_what_support_needs_and_no_more(microsoft: Microsoft) -> None:
+    body = error(7000215, "invalid_client") | {"error_description": "CANARY text"}
+    assert str(refusal(microsoft, 401, body)) == (
+        f"Microsoft Entra ID: HTTP 401, invalid_client, AADSTS7000215, correlation id {CORRELATION}"
+    )
+    assert str(Fault(service="Peer")) == "Peer: no usable answer"
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [(3599, 3599), ("3599", 3599), (0, 0), (-5, 0), (10**12, 28 * 3600), (None, 300)],
+)
+def test_lifetime_is_bounded(microsoft: Microsoft, expires_in: Any, seconds: int) -> None:
+    microsoft.token = {"expires_in": expires_in}
+    microsoft.omit = {"expires_in"} if expires_in is None else set()
+    left = (redeem().expires_at - timezone.now()).total_seconds()
+    assert seconds - 5 < left <= seconds
+
+
+def test_secrets_of_a_reply_are_not_in_its_repr(microsoft: Microsoft) -> None:
+    assert "CANARY" not in repr(redeem())
+
+
+def test_http_endpoint_is_refused_unless_told_otherwise(microsoft: Microsoft) -> None:
+    import dataclasses
+
+    cloud = dataclasses.replace(PUBLIC, authority="http://login.example")
+    with pytest.raises(UnavailableError):
+        entra.redeem_code(
+            cloud, UUID(TENANT), CLIENT, code=Secret("code"), verifier=Secret("v" * 43)
+        )
+    assert microsoft.requests == []
+
+
+# Tenants
+
+
+def test_domain_is_resolved_to_its_tenant(microsoft: Microsoft) -> None:
+    assert entra.find_tenant(PUBLIC, "contoso.com") == UUID(TENANT)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "",
+        f"https://evil.example/{TENANT}/v2.0",
+        "https://login.microsoftonline.com/{tenantid}/v2.0",
+        f"https://login.microsoftonline.com/{TENANT}",
+        f"https://login.microsoftonline.com/{TENANT}/x/v2.0",
+    ],
+)
+def test_metadata_of_no_single_tenant_is_not_believed(microsoft: Microsoft, issuer: str) -> None:
+    microsoft.fail("discovery", 200, {"issuer": issuer})
+    with pytest.raises(UnavailableError):
+        entra.find_tenant(PUBLIC, "contoso.com")
+
+
+def test_unknown_tenant_is_an_error(microsoft: Microsoft) -> None:
+    microsoft.fail("discovery", 400, error(90002, "invalid_tenant"))
+    with pytest.raises(RemoteError) as caught:
+        entra.find_tenant(PUBLIC, "nobody.example")
+    assert not isinstance(caught.value, UnavailableError)
+
+
+@pytest.mark.parametrize("cloud", BUILT_IN.values(), ids=BUILT_IN)
+def test_every_cloud_has_its_own_hosts(cloud: Any) -> None:
+    url = entra.authorization_url(
+        cloud,
+        UUID(TENANT),
+        CLIENT,
+        state=Secret("s"),
+        nonce=Secret("n"),
+        code_challenge="c",
+    )
+    assert url.startswith(f"{cloud.authority}/{TENANT}/oauth2/v2.0/authorize?")
+    assert entra.scope(cloud.graph_audience).startswith(f"{cloud.graph}/.default ")
+    consent = entra.admin_consent_url(cloud, UUID(TENANT), CLIENT)
+    assert consent.startswith(f"{cloud.authority}/{TENANT}/v2.0/adminconsent?client_id=")
+    assert (cloud is CHINA) is cloud.authority.endswith(".cn")
