@@ -66,4 +66,6 @@ INFISICAL_AZURE = {
         "group": "infisical_azure.host.GroupHost",
         "integer": "tests.hostapp.host.IntegerHost",
     }[ORGANIZATION],
+    # Set for the processes that tests start.
+    "CLOUDS": os.environ.get("TEST_CLOUDS", "public").split(","),
 }

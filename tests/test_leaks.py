@@ -174,7 +174,7 @@ def test_round_trip_leaves_no_secret_anywhere(
 def test_refused_exchange_leaves_no_secret_anywhere(
     browser: Browser,
     microsoft: Microsoft,
-    debug: bool,  # noqa: FBT001
+    debug: bool,
     secrets_of: Callable[[], dict[str, str]],
 ) -> None:
     failures: list[tuple[int, Any]] = [
@@ -243,6 +243,7 @@ def inject_everywhere(
     return hits
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_exception_after_any_step_of_the_callback_shows_no_secret(
     browser: Browser,
@@ -276,6 +277,7 @@ def test_exception_after_any_step_of_the_callback_shows_no_secret(
     assert sinks.search(secrets_of()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_exception_after_any_step_of_the_start_shows_no_secret(
     browser: Browser,

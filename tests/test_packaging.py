@@ -1,0 +1,36 @@
+"""What the wheel holds, and that migrations are complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "infisical_azure"
+
+
+@pytest.mark.django_db
+def test_no_migration_is_missing() -> None:
+    call_command("makemigrations", "infisical_azure", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), "."]
+    subprocess.run(command, cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    tracked = {
+        str(path.relative_to(ROOT))
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == tracked
+    for needed in ("py.typed", "templates/infisical_azure/base.html",
+                   "static/infisical_azure/dialog.js", "migrations/0001_initial.py"):  # fmt: skip
+        assert f"infisical_azure/{needed}" in held
