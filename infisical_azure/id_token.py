@@ -46,8 +46,8 @@ def validate(
     Raises IdTokenError, or UnavailableError when the signing keys can't be fetched.
     The tenant is the caller's to compare.
     """
-    tenant_id = _unverified_tenant(id_token)
-    key = _signing_key(id_token, cloud, tenant_id)
+    kid, tenant_id = _unverified(id_token)
+    key = _signing_key(kid, cloud, tenant_id)
     try:
         claims = jwt.decode(
             id_token.reveal(),
@@ -79,9 +79,8 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _signing_key(id_token: Secret, cloud: Cloud, tenant_id: UUID) -> jwt.PyJWK:
+def _signing_key(kid: str | None, cloud: Cloud, tenant_id: UUID) -> jwt.PyJWK:
     """Fetch the tenant's keys, fresh, so that a rotation is never missed."""
-    kid = _unverified_header(id_token).get("kid")
     url = f"{cloud.authority}/{tenant_id}/discovery/v2.0/keys"
     response = transport.fetch(url, service=SERVICE)
     entries = transport.json_object(response, SERVICE).get("keys")
@@ -112,20 +111,13 @@ def _is_usable(entry: Any, issuer: str, tenant_id: UUID) -> bool:
     return entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and restriction == issuer
 
 
-def _unverified_header(id_token: Secret) -> dict[str, Any]:
+def _unverified(id_token: Secret) -> tuple[str | None, UUID]:
+    """Return kid and tid, which only choose the key; the issuer is checked against the tid."""
     try:
-        return jwt.get_unverified_header(id_token.reveal())
+        token = jwt.decode_complete(id_token.reveal(), options={"verify_signature": False})
     except jwt.PyJWTError:
         raise IdTokenError("The id token is not a JWT.") from None
-
-
-def _unverified_tenant(id_token: Secret) -> UUID:
-    """Return the tid claim, which only chooses the keys; the issuer is checked against it."""
-    try:
-        claims = jwt.decode(id_token.reveal(), options={"verify_signature": False})
-    except jwt.PyJWTError:
-        raise IdTokenError("The id token is not a JWT.") from None
-    return _uuid(claims.get("tid"))
+    return token["header"].get("kid"), _uuid(token["payload"].get("tid"))
 
 
 def _uuid(value: object) -> UUID:
