@@ -1,1 +1,1 @@
-"""A stand-in for Microsoft Entra ID and Microsoft Graph, for development and tests."""
+"""A stand-in for Microsoft Entra ID, Graph, Key Vault and App Configuration."""

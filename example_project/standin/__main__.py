@@ -16,6 +16,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--client-id", default="", metavar="GUID")
     parser.add_argument("--client-secret", default="", metavar="VALUE")
     parser.add_argument("--seed", type=int, help="make the random lifetimes repeatable")
+    parser.add_argument(
+        "--tls", nargs=2, metavar=("CERTFILE", "KEYFILE"), help="speak HTTPS, with this certificate"
+    )
     parser.add_argument("--exit-with-parent", action="store_true")
     return parser.parse_args(argv)
 
@@ -39,8 +42,10 @@ def main(argv: Sequence[str]) -> None:
         exit_with_parent(parent)
     server = StandInServer((options.host, options.port), StandInHandler)
     server.set_app(WSGIHandler())
+    if options.tls:
+        server.speak_tls(*options.tls)
     STATE.configure(
-        origin=f"http://{options.host}:{server.server_port}",
+        origin=f"{'https' if options.tls else 'http'}://{options.host}:{server.server_port}",
         registration=registration(
             client_id=options.client_id,
             client_secret=options.client_secret,

@@ -1,4 +1,4 @@
-"""What is neither Entra nor Graph: the front page, the style sheet, the decoys."""
+"""What is neither Entra nor an API: the front page, the style sheet, the decoys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from .directory import TENANTS
+from .domains import STORES, VAULTS
 from .state import STATE
 
 _STYLE = Path(__file__).parent / "style.css"
 
 
 def front(request: HttpRequest) -> HttpResponse:
-    context = {"app": STATE.app, "tenants": TENANTS, "origin": STATE.origin}
+    context = {
+        "app": STATE.app,
+        "tenants": TENANTS,
+        "origin": STATE.origin,
+        "vaults": [f"{STATE.origin}/{VAULTS.path}/{name}" for name in STATE.vaults],
+        "stores": [f"{STATE.origin}/{STORES.path}/{name}" for name in STATE.stores],
+    }
     return render(request, "standin/front.html", context)
 
 

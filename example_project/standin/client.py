@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
+
+from .certificates import write_certificates
+from .domains import STORES, VAULTS, Domain
+from .loopback import session_for
 
 _READY = "Entra stand-in ready on "
 _ROOT = Path(__file__).resolve().parents[2]
@@ -33,9 +37,19 @@ class StandInPage(Exception):
 class StandIn:
     """A running stand-in: its address, its controls, and a browser to walk its pages."""
 
-    def __init__(self, url: str, process: subprocess.Popen[str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        process: subprocess.Popen[str] | None = None,
+        *,
+        ca_file: str | None = None,
+        folder: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         self.url = url
+        # What callers have to trust; None unless it was started with tls.
+        self.ca_file = ca_file
         self._process = process
+        self._folder = folder
 
     @classmethod
     def start(
@@ -46,8 +60,11 @@ class StandIn:
         client_secret: str = "",
         seed: int | None = 1,
         port: int = 0,
+        tls: bool = False,
     ) -> StandIn:
         """Start one in a process of its own, and wait until it listens."""
+        folder = tempfile.TemporaryDirectory(prefix="standin-") if tls else None
+        certificates = None if folder is None else write_certificates(Path(folder.name))
         command = [sys.executable, "-m", "example_project.standin", "--exit-with-parent"]
         command += ["--port", str(port)]
         for uri in redirect_uris:
@@ -55,6 +72,8 @@ class StandIn:
         for option, value in (("--client-id", client_id), ("--client-secret", client_secret)):
             command += [f"{option}={value}"] if value else []
         command += [] if seed is None else ["--seed", str(seed)]
+        if certificates is not None:
+            command += ["--tls", str(certificates.certificate_file), str(certificates.key_file)]
         # A file, not a pipe: nobody would empty the pipe.
         with tempfile.TemporaryFile("w+") as stderr:
             process = subprocess.Popen(  # noqa: S603
@@ -66,9 +85,12 @@ class StandIn:
                 process.kill()
                 process.wait()
                 process.stdout.close()
+                if folder is not None:
+                    folder.cleanup()
                 stderr.seek(0)
                 raise RuntimeError(f"the stand-in did not start: {line}{stderr.read()}")
-        return cls(line.removeprefix(_READY).strip(), process)
+        ca_file = None if certificates is None else str(certificates.ca_file)
+        return cls(line.removeprefix(_READY).strip(), process, ca_file=ca_file, folder=folder)
 
     def stop(self) -> None:
         if self._process is None:
@@ -78,6 +100,8 @@ class StandIn:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -102,11 +126,35 @@ class StandIn:
     def authorize_url(self, tenant: str) -> str:
         return f"{self.url}/{tenant}/oauth2/v2.0/authorize"
 
-    # Controls; control.py says what each does
+    def vault_url(self, vault: str = "contoso-vault", *, as_host: bool = False) -> str:
+        """A vault's address: a path, or a host name that only session() is sure to reach.
+
+        Key Vault's client keeps one tenant per host, so two tenants' vaults need as_host.
+        """
+        return self._data_url(VAULTS, vault, as_host=as_host)
+
+    def store_url(self, store: str = "contoso-config", *, as_host: bool = False) -> str:
+        return self._data_url(STORES, store, as_host=as_host)
+
+    def _data_url(self, domain: Domain, name: str, *, as_host: bool) -> str:
+        own = urlsplit(self.url)
+        if as_host:
+            return f"{own.scheme}://{name}.{domain.name}:{own.port}"
+        return f"{self.url}/{domain.path}/{name}"
+
+    def session(self) -> requests.Session:
+        """HTTP that trusts the stand-in, and finds it under its own and all of Azure's names."""
+        return session_for(self.url, self.ca_file)
+
+    # Controls; control.py and data_control.py say what each does
 
     def control(self, method: str, name: str, body: dict[str, Any] | None = None) -> Any:
         response = requests.request(
-            method, f"{self.url}/_standin/{name}", json=body or {}, timeout=_TIMEOUT
+            method,
+            f"{self.url}/_standin/{name}",
+            json=body or {},
+            timeout=_TIMEOUT,
+            verify=self.ca_file or True,
         )
         if not response.ok:
             raise ValueError(f"{name}: {response.text}")
@@ -136,6 +184,9 @@ class StandIn:
     def journal(self) -> Journal:
         entries: Journal = self.control("GET", "journal")
         return entries
+
+    def data_requests(self) -> Journal:
+        return [entry for entry in self.journal() if "bearer" in entry]
 
     def token_requests(self) -> Journal:
         return [entry for entry in self.journal() if entry["path"].endswith("/oauth2/v2.0/token")]
@@ -175,6 +226,16 @@ class StandIn:
         body = {"code": code, "access_token": access_token, "refresh_token": refresh_token}
         self.control("POST", "canaries", body)
 
+    def assign_role(self, account: str, place: str, role: str) -> None:
+        self.control("POST", "roles", {"account": account, "place": place, "role": role})
+
+    def data_planes(
+        self, *, looks_until_settled: int | None = None, page_size: int | None = None
+    ) -> None:
+        switches = {"looks_until_settled": looks_until_settled, "page_size": page_size}
+        given = {name: value for name, value in switches.items() if value is not None}
+        self.control("POST", "data_planes", given)
+
     def registration(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.control("GET", "registration")
         return answer
@@ -203,7 +264,7 @@ class StandIn:
         answers = {"pick": {"account": account, "fault": fault}, "consent": consent}
         if decision == "cancel":
             answers["approval"] = consent
-        with requests.Session() as browser:
+        with self.session() as browser:
             response = browser.get(url, allow_redirects=False, timeout=_TIMEOUT)
             while not response.is_redirect:
                 page = _Page(response)

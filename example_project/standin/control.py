@@ -69,7 +69,7 @@ def faults(method: str, body: Body) -> object:
                 fault=FAULTS[body["fault"]],
                 times=body.get("times", 1),
                 seconds=body.get("seconds"),
-                tenant_id=_tenant(body["tenant"]).id if body.get("tenant") else "",
+                tenant_id=tenant_named(body["tenant"]).id if body.get("tenant") else "",
                 grant_type=body.get("grant_type") or "",
             )
         )
@@ -96,7 +96,7 @@ def auto(method: str, body: Body) -> None:
     decision = body.get("decision") or "accept"
     if decision not in _DECISIONS:
         raise Mistake(f"unknown decision {decision!r}")
-    STATE.auto = Auto(account=_account(body["account"]), decision=decision)
+    STATE.auto = Auto(account=account_named(body["account"]), decision=decision)
 
 
 @control("POST")
@@ -107,9 +107,9 @@ def consents(method: str, body: Body) -> None:
     Without resource: all registered permissions, or every grant.
     resource: graph, key_vault or app_configuration; scopes: names, default all registered.
     """
-    tenant = _tenant(body["tenant"])
+    tenant = tenant_named(body["tenant"])
     resource = body.get("resource") or ""
-    oid = _account(body["account"]).oid if body.get("account") else None
+    oid = account_named(body["account"]).oid if body.get("account") else None
     if resource not in ("", *RESOURCES):
         raise Mistake(f"unknown resource {resource!r}")
     if body["action"] == "revoke":
@@ -124,7 +124,7 @@ def consents(method: str, body: Body) -> None:
 @control("POST")
 def revoke_sessions(method: str, body: Body) -> None:
     """POST {"account": upn}: every refresh token given to it so far answers 50173."""
-    STATE.grants.revoke_sessions(_account(body["account"]), STATE.now())
+    STATE.grants.revoke_sessions(account_named(body["account"]), STATE.now())
 
 
 @control("POST")
@@ -141,7 +141,7 @@ def rotate_keys(method: str, body: Body) -> None:
 
 @control("POST")
 def latency(method: str, body: Body) -> None:
-    """POST {"seconds": x}: every token and Graph call takes that much longer."""
+    """POST {"seconds": x}: every call of the token endpoint or an API takes that much longer."""
     STATE.latency = float(body["seconds"])
 
 
@@ -168,6 +168,8 @@ def registration(request: HttpRequest) -> JsonResponse:
             "permissions": [f"{p.resource}: {p.name}" for p in STATE.app.permissions],
             "authority": STATE.origin,
             "graph": f"{STATE.origin}/graph/v1.0",
+            "vaults": {v.name: v.tenant_id for v in STATE.vaults.values()},
+            "stores": {s.name: s.tenant_id for s in STATE.stores.values()},
             "tenants": tenants,
         }
     )
@@ -180,14 +182,14 @@ def _accounts(tenant: Tenant) -> list[dict[str, object]]:
     ]
 
 
-def _tenant(name: str) -> Tenant:
+def tenant_named(name: str) -> Tenant:
     tenant = find_tenant(name)
     if tenant is None:
         raise Mistake(f"unknown tenant {name!r}")
     return tenant
 
 
-def _account(upn: str) -> Account:
+def account_named(upn: str) -> Account:
     account = find_account(upn)
     if account is None:
         raise Mistake(f"unknown account {upn!r}")

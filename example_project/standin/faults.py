@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["authorize", "token", "discovery", "jwks", "graph"]
-Kind = Literal["refusal", "transport", "body", "id_token", "redirect_error", "redirect", "graph"]
+Where = Literal[
+    "authorize", "token", "discovery", "jwks", "graph", "key_vault", "app_configuration"
+]
+Kind = Literal[
+    "refusal", "transport", "body", "id_token", "redirect_error", "redirect", "graph", "data_plane"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,8 @@ _REFUSALS = (
     ("transient", 90033, "A transient error (503, as JSON)", False),
 )
 # Broken HTTP: name, label, and the endpoints besides the token endpoint that can do it.
-_ALL: tuple[Where, ...] = ("token", "discovery", "jwks", "graph")
+_DATA_PLANES: tuple[Where, ...] = ("key_vault", "app_configuration")
+_ALL: tuple[Where, ...] = ("token", "discovery", "jwks", "graph", *_DATA_PLANES)
 _TRANSPORT: tuple[tuple[str, str, tuple[Where, ...]], ...] = (
     ("unavailable", "is down (503)", _ALL),
     ("html", "answers an HTML error page (500)", _ALL),
@@ -55,13 +60,15 @@ _TRANSPORT: tuple[tuple[str, str, tuple[Where, ...]], ...] = (
     ("redirect", "redirects elsewhere", _ALL),
     ("truncated", "breaks off in the middle of its answer", _ALL),
     ("reset", "closes the connection", _ALL),
-    ("throttled", "says too many requests (429)", ("discovery", "jwks", "graph")),
+    ("throttled", "says too many requests (429)", _ALL[1:]),
 )
 _NOUNS: dict[Where, str] = {
     "token": "Microsoft's token endpoint",
     "discovery": "Microsoft's configuration document",
     "jwks": "Microsoft's list of signing keys",
     "graph": "Microsoft Graph",
+    "key_vault": "Key Vault",
+    "app_configuration": "App Configuration",
 }
 _BODY = (
     ("no_refresh_token", "No refresh token is returned"),
@@ -120,6 +127,12 @@ _GRAPH = (
     ("graph_me_other_user", "Microsoft Graph names another user"),
     ("graph_other_organization", "Microsoft Graph names another organization"),
 )
+_DATA_PLANE = (
+    ("unauthorized", "refuses the token (401)", _DATA_PLANES),
+    ("claims_challenge", "asks for a new sign-in (401)", _DATA_PLANES),
+    ("forbidden", "does not let the person do that (403)", _DATA_PLANES),
+    ("forbidden_by_firewall", "does not let this address in (403)", ("key_vault",)),
+)
 
 
 def _table() -> dict[str, Fault]:
@@ -133,7 +146,8 @@ def _table() -> dict[str, Fault]:
             label=f"{_NOUNS[where]} {label}",
             where=where,
             kind="transport",
-            offered=name != "drip",
+            # The sign-in itself calls no data plane.
+            offered=name != "drip" and where not in _DATA_PLANES,
             offered_later=where == "token" and name in {"unavailable", "html", "reset", "slow"},
         )
         for where in _ALL
@@ -150,6 +164,18 @@ def _table() -> dict[str, Fault]:
         Fault(name=n, label=text, where="authorize", kind="redirect") for n, text in _REDIRECTS
     ]
     faults += [Fault(name=n, label=text, where="graph", kind="graph") for n, text in _GRAPH]
+    faults += [
+        Fault(
+            name=f"{where}_{name}",
+            label=f"{_NOUNS[where]} {label}",
+            where=where,
+            kind="data_plane",
+            offered=False,
+        )
+        for where in _DATA_PLANES
+        for name, label, places in _DATA_PLANE
+        if where in places
+    ]
     return {fault.name: fault for fault in faults}
 
 

@@ -47,6 +47,8 @@ class AccessToken:
     value: str = field(repr=False)
     account: Account
     resource: Resource
+    # The name of the resource that was asked for: App Configuration, for one, has two.
+    audience: str
     scopes: tuple[str, ...]
     issued_at: datetime
     expires_at: datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_GET
 
+from .bearer import is_revoked, sent_token
 from .breakage import break_after, break_before
 from .directory import tenant_of
 from .fault_queue import Planned
@@ -35,7 +36,7 @@ def not_found(request: HttpRequest, path: str) -> HttpResponseBase:
 
 
 def _serve(request: HttpRequest, sufficient: set[str]) -> HttpResponseBase:
-    token = _sent_token(request)
+    token = sent_token(request)
     with STATE.lock:
         planned = _planned(token)
     broken = _broken(request, planned)
@@ -47,11 +48,6 @@ def _serve(request: HttpRequest, sufficient: set[str]) -> HttpResponseBase:
     name = "" if planned is None else planned.fault.name
     document = _me(token, name) if request.path.endswith("/me") else _organization(token, name)
     return break_after(planned, request, graph_json(request, document))
-
-
-def _sent_token(request: HttpRequest) -> AccessToken | None:
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    return STATE.grants.access_tokens.get(value) if scheme.lower() == "bearer" else None
 
 
 def _planned(token: AccessToken | None) -> Planned | None:
@@ -87,10 +83,8 @@ def _refused(
         return _unauthorized(request, "Access token validation failure. Invalid audience.")
     if STATE.now() >= token.expires_at:
         return _unauthorized(request, "Access token has expired or is not yet valid.")
-    valid_from = STATE.grants.valid_from.get(token.account.oid)
-    revoked = valid_from is not None and token.issued_at <= valid_from
     # Only clients that declared they can handle it are challenged.
-    if token.cae and (revoked or fault == "graph_claims_challenge"):
+    if token.cae and (is_revoked(token) or fault == "graph_claims_challenge"):
         return challenged(request)
     if fault == "graph_claims_challenge":
         return _unauthorized(request, "Access token has expired or is not yet valid.")

@@ -17,7 +17,7 @@ _JSON = (
 )
 _WHO = 'Bearer realm="", authorization_uri="{origin}/common/oauth2/authorize", client_id="{graph}"'
 _GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
-_CAE_TEXT = (
+CAE_TEXT = (
     "Continuous access evaluation resulted in claims challenge with result: InteractionRequired "
     "and code: TokenIssuedBeforeRevocationTimestamp"
 )
@@ -62,7 +62,7 @@ def graph_error(request: HttpRequest, status: int, code: str, message: str) -> H
 
 def challenged(request: HttpRequest) -> HttpResponse:
     """Continuous access evaluation: the token is good no longer, sign in again."""
-    response = graph_error(request, 401, "InvalidAuthenticationToken", _CAE_TEXT)
+    response = graph_error(request, 401, "InvalidAuthenticationToken", CAE_TEXT)
     claims = base64.b64encode(CHALLENGE.encode()).decode()
     response["WWW-Authenticate"] += f', error="insufficient_claims", claims="{claims}"'
     return response

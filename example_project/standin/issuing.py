@@ -85,6 +85,7 @@ def _access_token(redemption: Redemption, lifetime: int, *, cae: bool) -> str:
         value=STATE.grants.new_access_token(),
         account=redemption.account,
         resource=redemption.asked.resource,
+        audience=redemption.asked.identifier or redemption.asked.resource.identifiers[0],
         scopes=redemption.granted,
         issued_at=now,
         expires_at=now + timedelta(seconds=lifetime),

@@ -6,6 +6,8 @@ from collections import deque
 
 from django.http import HttpRequest
 
+from .domains import PATHS
+
 # Names only for what the token endpoint is sent, except these values.
 _SHOWN = ("grant_type", "scope", "client_id", "redirect_uri", "claims", "client_info")
 
@@ -27,9 +29,14 @@ class Journal:
             "user_agent": request.headers.get("User-Agent"),
             "status": None,
         }
-        if request.path.endswith(("/authorize", "/adminconsent")):
+        # First: a secret may be called "token", and a key anything at all.
+        if request.path.startswith(PATHS):
             entry["query"] = dict(request.GET.lists())
-        if request.path.endswith("/token"):
+            entry["host"] = request.headers.get("Host")
+            entry["bearer"] = "Authorization" in request.headers
+        elif request.path.endswith(("/authorize", "/adminconsent")):
+            entry["query"] = dict(request.GET.lists())
+        elif request.path.endswith("/token"):
             entry["form"] = sorted(request.POST)
             entry["basic"] = request.headers.get("Authorization", "").startswith("Basic ")
             entry.update({name: request.POST[name] for name in _SHOWN if name in request.POST})

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from .domains import PATHS
 from .state import STATE
 from .trace import begin_trace
 
 _OWN_PATHS = ("/_standin/", "/favicon.ico")
+_APIS = ("/graph/", *PATHS)
 
 
 class StandInMiddleware:
@@ -23,11 +25,11 @@ class StandInMiddleware:
             return _with_length(self.get_response(request))
         with STATE.lock:
             entry = STATE.journal.begin(request)
-        if STATE.latency and (request.path.endswith("/token") or request.path.startswith("/graph")):
+        if STATE.latency and (request.path.endswith("/token") or request.path.startswith(_APIS)):
             time.sleep(STATE.latency)
         response = self.get_response(request)
         entry["status"] = response.status_code
-        if not request.path.startswith("/graph"):
+        if not request.path.startswith(_APIS):
             response["x-ms-request-id"] = trace.trace_id
             response["x-ms-ests-server"] = "2.1.0 - stand-in"
             response.headers.setdefault("Cache-Control", "no-store, no-cache")

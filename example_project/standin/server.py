@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -22,6 +23,15 @@ class StandInServer(ThreadedWSGIServer):
         host, port = self.socket.getsockname()[:2]
         self.server_name, self.server_port = str(host), int(port)
         self.setup_environ()
+
+    def speak_tls(self, certificate_file: str, key_file: str) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate_file, key_file)
+        # The handshake waits for the thread of the connection: it must not hold up accept().
+        self.socket = context.wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
+        self.base_environ["HTTPS"] = "on"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Stay quiet when a client, or one of our own faults, broke the connection."""

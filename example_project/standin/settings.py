@@ -13,7 +13,10 @@ APPEND_SLASH = False
 USE_I18N = False
 USE_TZ = True
 LOGGING_CONFIG = None
-MIDDLEWARE = ["example_project.standin.middleware.StandInMiddleware"]
+MIDDLEWARE = [
+    "example_project.standin.places.HostNames",
+    "example_project.standin.middleware.StandInMiddleware",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

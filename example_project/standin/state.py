@@ -16,6 +16,9 @@ from .fault_queue import FaultQueue
 from .grants import Grants
 from .journal import Journal
 from .keys import KeyRing
+from .roles import Assignments
+from .stores import seeded_stores
+from .vaults import seeded_vaults
 
 if TYPE_CHECKING:
     from .visits import Visit
@@ -53,6 +56,11 @@ class State:
             self.auto: Auto | None = None
             self.offset = 0.0
             self.latency = 0.0
+            self.roles = Assignments()
+            self.vaults = seeded_vaults(self.now())
+            self.stores = seeded_stores(self.now())
+            self.looks_until_settled = 1
+            self.page_size = 100
             # Only for lifetimes; everything secret comes from the secrets module.
             self.random = random.Random(self._seed)  # noqa: S311
 

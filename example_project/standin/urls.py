@@ -1,10 +1,41 @@
-"""The addresses of Entra, of Graph, and of the stand-in itself."""
+"""The addresses of Entra, of Graph, of the data planes, and of the stand-in itself."""
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import include, path
 
-from . import about, admin_consent, authorize, control, discovery, graph, sign_in_views, token
+from . import (
+    about,
+    admin_consent,
+    app_configuration,
+    authorize,
+    control,
+    data_control,
+    discovery,
+    graph,
+    key_vault,
+    sign_in_views,
+    token,
+)
+
+_VAULT = [
+    path("secrets", key_vault.secrets),
+    # Clients ask for the latest version with an empty version, and so with a slash at the end.
+    path("secrets/<str:name>/", key_vault.secret),
+    path("secrets/<str:name>", key_vault.secret),
+    path("secrets/<str:name>/versions", key_vault.versions),
+    path("secrets/<str:name>/<str:version>", key_vault.secret_version),
+    path("deletedsecrets", key_vault.deleted_secrets),
+    path("deletedsecrets/<str:name>", key_vault.deleted_secret),
+    path("deletedsecrets/<str:name>/recover", key_vault.recovery),
+    path("<path:rest>", key_vault.anything_else),
+]
+_STORE = [
+    path("kv", app_configuration.key_values),
+    path("kv/<path:key>", app_configuration.key_value),
+    path("locks/<path:key>", app_configuration.lock),
+    path("<path:rest>", app_configuration.anything_else),
+]
 
 urlpatterns = [
     path("", about.front),
@@ -23,11 +54,15 @@ urlpatterns = [
     path("_standin/latency", control.latency),
     path("_standin/canaries", control.canaries),
     path("_standin/registration", control.registration),
+    path("_standin/roles", data_control.roles),
+    path("_standin/data_planes", data_control.data_planes),
     path("signin/<str:visit_id>/account", sign_in_views.account_picked),
     path("signin/<str:visit_id>/decision", sign_in_views.decision_made),
     path("graph/v1.0/me", graph.me),
     path("graph/v1.0/organization", graph.organization),
     path("graph/<path:path>", graph.not_found),
+    path("keyvault/<str:vault>/", include(_VAULT)),
+    path("appconfig/<str:store>/", include(_STORE)),
     path("common/discovery/instance", discovery.instance),
     path("<str:tenant>/v2.0/.well-known/openid-configuration", discovery.configuration),
     path("<str:tenant>/discovery/v2.0/keys", discovery.signing_keys),

@@ -67,6 +67,7 @@ class App:
             _without_none(form),
             allow_redirects=False,
             timeout=10,
+            verify=self.standin.ca_file or True,
         )
 
     def redeem(self, code: str, tenant: str = CONTOSO, **changes: str | None) -> requests.Response:
@@ -89,7 +90,41 @@ class App:
         return answer
 
     def graph(self, path: str, token: str, **headers: str) -> requests.Response:
-        headers["Authorization"] = f"Bearer {token}"
-        return requests.get(
-            f"{self.standin.graph_url}{path}", headers=headers, allow_redirects=False, timeout=10
-        )
+        return self.call("GET", f"{self.standin.graph_url}{path}", token, headers=headers)
+
+    def refresh_token(self, tenant: str = CONTOSO, account: str = "ada@contoso.com") -> str:
+        """One that serves every resource, as its administrator has consented."""
+        self.standin.grant_consent(tenant)
+        answer = self.redeem(self.code(tenant, account), tenant).json()
+        return str(answer["refresh_token"])
+
+    def access_token(
+        self, resource: str, account: str = "ada@contoso.com", **changes: str | None
+    ) -> str:
+        tenant = account.partition("@")[2]
+        token = self.refresh_token(tenant, account)
+        answer = self.refresh(token, tenant, scope=f"{resource}/.default", **changes).json()
+        return str(answer["access_token"])
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        token: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        body: object = None,
+        **query: str,
+    ) -> requests.Response:
+        """Call an API, under any of its names."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        with self.standin.session() as session:
+            return session.request(
+                method,
+                url,
+                params=query,
+                headers={**sent, **(headers or {})},
+                json=body,
+                allow_redirects=False,
+                timeout=10,
+            )

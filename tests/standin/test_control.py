@@ -90,6 +90,9 @@ def test_nonsense_is_refused(standin: StandIn) -> None:
         ("consents", {"action": "grant", "tenant": "nowhere.example"}),
         ("consents", {"action": "grant", "tenant": CONTOSO, "resource": "mail"}),
         ("clock", {}),
+        ("roles", {"account": "ada@contoso.com", "place": "no-vault", "role": ""}),
+        ("roles", {"account": "ada@contoso.com", "place": "contoso-vault", "role": "King"}),
+        ("data_planes", {"page_size": "many"}),
     ):
         with pytest.raises(ValueError, match=name):
             standin.control("POST", name, body)
@@ -102,7 +105,9 @@ def test_failure_to_start_is_explained(standin: StandIn) -> None:
 
 
 def test_front_page_and_unknown_addresses(standin: StandIn) -> None:
-    assert "Contoso" in requests.get(standin.url, timeout=10).text
+    front = requests.get(standin.url, timeout=10).text
+    for text in ("Contoso", standin.vault_url(), standin.store_url()):
+        assert text in front
     assert requests.get(f"{standin.url}/nothing/here", timeout=10).status_code == 404
     assert requests.get(f"{standin.url}/error?code=65001", timeout=10).ok
     assert requests.get(f"{standin.url}/_standin/style.css", timeout=10).ok

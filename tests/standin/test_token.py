@@ -189,6 +189,21 @@ def test_refresh_for_other_resources(app: App) -> None:
 
 
 @pytest.mark.parametrize(
+    ("resource", "names"),
+    [
+        (VAULT, ["user_impersonation"]),
+        ("https://appconfig.azure.com", ["KeyValue.Read", "KeyValue.Write", "KeyValue.Delete"]),
+        ("https://azconfig.io", ["KeyValue.Read", "KeyValue.Write", "KeyValue.Delete"]),
+    ],
+)
+def test_refresh_for_data_planes(app: App, resource: str, names: list[str]) -> None:
+    body = app.refresh(app.refresh_token(), scope=f"{resource}/.default").json()
+    assert body["scope"].split() == [f"{resource}/{name}" for name in (*names, ".default")]
+    # With the slash at the end that App Configuration's clients write.
+    assert app.refresh(body["refresh_token"], scope=f"{resource}//.default").status_code == 200
+
+
+@pytest.mark.parametrize(
     ("token", "tenant", "code"),
     [("invented", CONTOSO, 9002313), ("", CONTOSO, 900144), (None, "fabrikam.com", 50020)],
 )

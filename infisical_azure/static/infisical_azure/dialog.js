@@ -2,6 +2,9 @@
 // Without this file the links and forms work as the pages that they are.
 
 const dialog = document.querySelector("dialog[data-infisical-azure-dialog]");
+const place = dialog?.querySelector("[data-infisical-azure-place]");
+const firstToRead = "[data-infisical-azure-read-first]";
+let opener;
 
 async function load(url, options = {}) {
   const response = await fetch(url, { credentials: "same-origin", ...options });
@@ -10,26 +13,36 @@ async function load(url, options = {}) {
 }
 
 function show(step) {
-  dialog.replaceChildren(document.adoptNode(step));
+  place.replaceChildren(document.adoptNode(step));
   if (!dialog.open) dialog.showModal();
-  const first = "[data-infisical-azure-errors], input:not([type=hidden]), a, button";
-  dialog.querySelector(first)?.focus();
+  dialog.scrollTop = 0;
+  place.querySelector(`${firstToRead}, input:not([type=hidden]), a, button`)?.focus();
 }
 
 async function open(link) {
+  if (link.ariaBusy) return;
+  link.ariaBusy = "true";
   try {
     const { response, step } = await load(link.href);
-    if (response.ok && step) return show(step);
+    if (response.ok && step) {
+      if (!dialog.open) opener = link;
+      return show(step);
+    }
   } catch {
     // Offline or blocked: the browser's own page says it better.
+  } finally {
+    link.ariaBusy = null;
   }
   location.assign(link.href);
 }
 
+function setBusy(form, busy) {
+  form.ariaBusy = busy ? "true" : null;
+  form.querySelector("button:not([type=button])").disabled = busy;
+}
+
 async function submit(form) {
-  const button = form.querySelector("button:not([type=button])");
-  button.disabled = true;
-  form.setAttribute("aria-busy", "true");
+  setBusy(form, true);
   try {
     const { response, step } = await load(form.action, { method: "POST", body: new FormData(form) });
     const onward = step?.querySelector("a[data-infisical-azure-continue]");
@@ -41,6 +54,8 @@ async function submit(form) {
   }
   form.submit();
 }
+
+document.querySelector(firstToRead)?.focus();
 
 if (dialog && window.HTMLDialogElement) {
   document.addEventListener("click", (event) => {
@@ -59,5 +74,12 @@ if (dialog && window.HTMLDialogElement) {
     submit(event.target);
   });
   // What was typed is gone with the dialog; the page below is as it was.
-  dialog.addEventListener("close", () => dialog.replaceChildren());
+  dialog.addEventListener("close", () => {
+    place.replaceChildren();
+    opener?.focus();
+  });
+  // The browser's Back button may bring the page back as it was left.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) place.querySelectorAll("form").forEach((form) => setBusy(form, false));
+  });
 }

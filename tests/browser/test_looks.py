@@ -1,0 +1,187 @@
+"""Every page for everybody: axe, narrow windows, high contrast, right to left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from .person import FABRIKAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+    from .person import Person
+
+pytestmark = pytest.mark.browser
+
+RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
+LONG_NAME, LONG_WORD = "long-" + "n" * 59, "w" * 256
+
+
+def look(page: Page) -> None:
+    """Find nothing wrong with a page as it is, in both schemes and at every width."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (1280, 375):
+            page.set_viewport_size({"width": width, "height": 800})
+            results = Axe().run(page, options={"runOnly": RULES})
+            found += [
+                f"{scheme} {width} {rule['id']}: {node['html'][:200]} {node['failureSummary']}"
+                for rule in results.response["violations"]
+                for node in rule["nodes"]
+            ]
+    page.emulate_media(color_scheme="light")
+    assert found == []
+    assert_fits(page)
+
+
+def assert_fits(page: Page) -> None:
+    """Nobody has to scroll sideways, in either direction of writing."""
+    for direction in ("ltr", "rtl"):
+        page.evaluate("direction => { document.documentElement.dir = direction }", direction)
+        for width in (320, 375, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            wide = page.evaluate(
+                """() => [document.scrollingElement, ...document.querySelectorAll("dialog[open]")]
+                    .map(e => e.scrollWidth - e.clientWidth)"""
+            )
+            assert max(wide) <= 0, f"{direction} {width}: {wide}"
+            outside = page.evaluate(
+                """() => [...document.querySelectorAll(".infisical-azure *")].filter(e => {
+                    const box = e.getBoundingClientRect()
+                    return box.width > 1 && (box.left < 0 || box.right > innerWidth)
+                }).map(e => e.outerHTML.slice(0, 100))"""
+            )
+            assert outside == [], f"{direction} {width}"
+    page.evaluate("document.documentElement.dir = 'ltr'")
+    page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_empty_list_options_and_form(enter: Callable[..., Person]) -> None:
+    nora = enter("nora")
+    nora.go_to_connections("Northwind Traders")
+    expect(nora.heading("No connections yet")).to_be_visible()
+    look(nora.page)
+    address = nora.page.url
+    nora.page.goto(f"{address}add/")
+    look(nora.page)
+    nora.page.goto(f"{address}add/azure/")
+    look(nora.page)
+    nora.fill_form("Bad Name", "", "nowhere")
+    nora.button("Connect to Azure").click()
+    expect(nora.page.get_by_role("alert")).to_be_focused()
+    look(nora.page)
+
+
+def test_list_details_edit_and_removal(adam: Person) -> None:
+    adam.connect("plain")
+    adam.connect(LONG_NAME, LONG_WORD, FABRIKAM)
+    adam.connect("looks-lacking", fault="The grant has too few permissions (only User.Read)")
+    expect(adam.row("looks-lacking")).to_contain_text("New")
+    look(adam.page)
+    adam.link("looks-lacking").click()
+    look(adam.page)
+    adam.go_to_connections()
+    adam.link(LONG_NAME).click()
+    expect(adam.page.get_by_text(LONG_WORD)).to_be_visible()
+    look(adam.page)
+    address = adam.page.url
+    for page in ("edit", "remove"):
+        adam.page.goto(f"{address}{page}/")
+        look(adam.page)
+
+
+def test_dialogs(adam: Person) -> None:
+    adam.connect("dialogs")
+    adam.link("Add connection").click()
+    expect(adam.dialog).to_have_accessible_name("Add connection")
+    look(adam.page)
+    adam.page.get_by_role("link", name="Azure Client Secrets").click()
+    expect(adam.dialog).to_have_accessible_name("Connect to Azure")
+    look(adam.page)
+    adam.button("Connect to Azure").click()
+    expect(adam.page.get_by_role("alert")).to_be_focused()
+    look(adam.page)
+    adam.button("Close").click()
+    adam.link("dialogs").click()
+    for opener, title in (("Edit details", "Edit dialogs"), ("Remove", "Remove dialogs?")):
+        adam.link(opener).click()
+        expect(adam.dialog).to_have_accessible_name(title)
+        look(adam.page)
+        adam.page.keyboard.press("Escape")
+
+
+def test_problems(adam: Person) -> None:
+    adam.go_to_connections()
+    adam.ask_for("looks-cancelled")
+    adam.button("Cancel").click()
+    expect(adam.heading("You cancelled at Microsoft")).to_be_visible()
+    look(adam.page)
+    adam.link("Try again").click()
+    adam.button("Connect to Azure").click()
+    adam.plan_fault("An administrator has to approve")
+    adam.grant()
+    adam.page.get_by_text("Details for support").click()
+    look(adam.page)
+    adam.page.goto(f"{adam.site.url}/organization/app-connections/azure/oauth/callback")
+    expect(adam.heading("This sign-in was not started here")).to_be_visible()
+    look(adam.page)
+
+
+def test_form_before_the_operator_has_set_up_azure(
+    enter: Callable[..., Person], site_without_azure: object
+) -> None:
+    adam = enter("adam", site=site_without_azure)
+    adam.go_to_connections()
+    address = adam.page.url
+    adam.choose_azure()
+    expect(adam.page.get_by_text("This site isn't set up for Azure yet")).to_be_visible()
+    look(adam.page)
+    adam.page.goto(f"{address}add/azure/")
+    look(adam.page)
+
+
+def test_table_is_a_table_at_every_width(adam: Person) -> None:
+    adam.connect("tabular")
+    for width in (1280, 375):
+        adam.page.set_viewport_size({"width": width, "height": 800})
+        table = adam.page.get_by_role("table", name="Connections of this organization")
+        expect(table.get_by_role("columnheader")).to_have_text(
+            ["Name", "Azure directory", "Connected account", "Connected", "Status"]
+        )
+        row = table.get_by_role("row").filter(has=adam.link("tabular"))
+        expect(row.get_by_role("rowheader")).to_contain_text("tabular")
+        expect(row.get_by_role("cell")).to_have_count(4)
+
+
+def test_forced_colors_and_reduced_motion(enter: Callable[..., Person]) -> None:
+    adam = enter("adam", forced_colors="active", reduced_motion="reduce")
+    adam.connect("forced")
+    status = adam.row("forced").get_by_text("Ready")
+    assert status.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
+    adam.choose_azure()
+    box = adam.button("Connect to Azure")
+    assert box.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
+    moving = "document.getAnimations().filter(a => a.playState === 'running').length"
+    assert adam.page.evaluate(moving) == 0
+    assert_fits(adam.page)
+
+
+def test_site_that_is_always_light_stays_light(adam: Person) -> None:
+    adam.go_to_connections()
+    adam.page.emulate_media(color_scheme="dark")
+    title = adam.page.get_by_role("heading", name="App Connections")
+    # As of a host that knows no dark colours, and neither ours of the example site.
+    adam.page.evaluate(
+        """() => {
+            document.querySelector("meta[name=color-scheme]").remove()
+            document.querySelector("link[href$='site.css']").remove()
+        }"""
+    )
+    assert title.evaluate("e => getComputedStyle(e).color") == "rgb(27, 31, 36)"
