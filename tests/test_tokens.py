@@ -117,8 +117,13 @@ def test_one_refresh_token_serves_every_resource(
     assert connection.status == "ready"
 
 
-@pytest.mark.parametrize("resource", ["", "vault", "https://vault.azure.net", "http://x/.default",
-                                      "https:///.default", "https://a/.default https://b/.default"])  # fmt: skip
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "", "vault", "https://vault.azure.net", "http://x/.default", "https:///.default",
+        "https://a/.default https://b/.default",
+    ],
+)  # fmt: skip
 def test_unknown_resource_is_refused(connection: AppConnection, resource: str) -> None:
     with pytest.raises(ValueError, match="neither one of"):
         tokens.get_token(connection, resource)

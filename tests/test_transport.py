@@ -113,7 +113,7 @@ def test_endless_body_is_cut(peer: Peer) -> None:
 )
 def test_broken_answer_is_unavailable(peer: Peer, parts: list[bytes | float]) -> None:
     peer.script = lambda n: parts
-    with pytest.raises(UnavailableError, match="connection_failed|unreadable_answer"):
+    with pytest.raises(UnavailableError, match=r"connection_failed|unreadable_answer"):
         fetch(peer)
     assert peer.connections == 3
 
