@@ -245,7 +245,6 @@ class ConnectionTestView(ConnectionMixin, TemplateView):
 class ProblemView(OrganizationMixin, TemplateView):
     """Tell the person whose round trip failed what happened and what to do."""
 
-    permission = "add"
     template_name = "infisical_azure/problem.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

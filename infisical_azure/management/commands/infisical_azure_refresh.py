@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from infisical_azure.upkeep import Summary, refresh_due
+from ...upkeep import Summary, refresh_due
 
 
 class Command(BaseCommand):
