@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
+from . import health
 from .models import AppConnection, RefreshToken
 
 
@@ -40,6 +41,9 @@ class AppConnectionAdmin(admin.ModelAdmin):
         "name",
         "description",
         "status",
+        "reason",
+        "status_since",
+        "correlation_id",
         "missing",
         "app",
         "method",
@@ -55,6 +59,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
         "scopes",
         "access_tokens",
         "refresh_token_expires",
+        "next_refresh",
     )
     # Everything but these is settled by the round trip at Microsoft.
     editable = ("name", "description")
@@ -81,12 +86,31 @@ class AppConnectionAdmin(admin.ModelAdmin):
     def scopes(self, connection: AppConnection) -> str:
         return ", ".join(connection.granted_scopes) or "-"
 
+    @admin.display(description=_("reason"))
+    def reason(self, connection: AppConnection) -> str:
+        return str(health.reason_of(connection)) or "-"
+
     @admin.display(description=_("access tokens expire"))
     def access_tokens(self, connection: AppConnection) -> str:
-        expiries = connection.access_tokens.values_list("resource", "expires_at")
-        return "; ".join(f"{resource}: {localize(at)}" for resource, at in expiries) or "-"
+        expiries = connection.access_tokens.values_list("resource", "expires_at", "used_at")
+        return (
+            "; ".join(
+                _("%(resource)s: %(expires)s, last used %(used)s")
+                % {"resource": resource, "expires": localize(at), "used": localize(used) or "-"}
+                for resource, at, used in expiries
+            )
+            or "-"
+        )
 
     @admin.display(description=_("refresh token expires"))
     def refresh_token_expires(self, connection: AppConnection) -> str:
+        return self._of_refresh_token(connection, "expires_at")
+
+    @admin.display(description=_("next refresh"))
+    def next_refresh(self, connection: AppConnection) -> str:
+        return self._of_refresh_token(connection, "due_at")
+
+    @staticmethod
+    def _of_refresh_token(connection: AppConnection, fact: str) -> str:
         rows = RefreshToken.objects.filter(connection=connection)
-        return localize(rows.values_list("expires_at", flat=True).first()) or "-"
+        return localize(rows.values_list(fact, flat=True).first()) or "-"

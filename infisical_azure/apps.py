@@ -16,8 +16,9 @@ class InfisicalAzureConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, news
+        from . import checks, news, notices
         from .logs import TokenRequestFilter
+        from .signals import connection_broken
 
         django_checks.register(checks.check_settings)
         django_checks.register(checks.check_security, django_checks.Tags.security)
@@ -25,5 +26,8 @@ class InfisicalAzureConfig(AppConfig):
             news.announce_removal,
             sender=self.get_model("AppConnection"),
             dispatch_uid="infisical_azure_announce_removal",
+        )
+        connection_broken.connect(
+            notices.mail_that_broken, dispatch_uid="infisical_azure_mail_that_broken"
         )
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())

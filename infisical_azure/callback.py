@@ -4,42 +4,62 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db import Error as DatabaseError
+from django.db import connections, transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_deny
 
 from . import flow, problems
 from .conf import conf
-from .exceptions import AuthorizationError, InfisicalAzureError
+from .exceptions import AuthorizationError, Fault, InfisicalAzureError
 from .flow import Answer
 from .host import get_host
 from .models import AppConnection, Authorization
-from .problems import Problem
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """What is kept of an exception: nothing that could hold a secret."""
+
+    code: str
+    fault: Fault | None
+    detail: str
+
+
 # Not LoginRequiredMiddleware's: it would put our URL, with the code, into the login page's.
-@method_decorator(login_not_required, name="dispatch")
-# Not ATOMIC_REQUESTS': the claim must be committed before the code is redeemed.
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
+@method_decorator([login_not_required, never_cache, xframe_options_deny], name="dispatch")
 class OAuthCallbackView(View):
     """Finish the round trip, and always leave its URL, which holds the code."""
 
     http_method_names = ["get"]
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
+        """Exempt the view from ATOMIC_REQUESTS: a claim is committed before its code is used."""
+        view = super().as_view(**initkwargs)
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
     def get(self, request: HttpRequest) -> HttpResponse:
         authorization = None
-        outcome: AppConnection | Exception
+        outcome: AppConnection | _Failure
         try:
             answer = flow.take_answer(request)
             authorization = _resume(request, answer)
@@ -47,7 +67,7 @@ class OAuthCallbackView(View):
         except Exception as error:  # noqa: BLE001
             # Whatever it is: the report of an uncaught one would show code and tokens,
             # which are in the frames of the libraries that we called.
-            outcome = error
+            outcome = _reduce(error)
         # Outside of the handler: what fails from here on must not drag those frames along.
         flow.forget_answer(request)
         if isinstance(outcome, AppConnection):
@@ -55,8 +75,26 @@ class OAuthCallbackView(View):
         else:
             response = _explain(request, authorization, outcome)
         response["Referrer-Policy"] = "no-referrer"
-        add_never_cache_headers(response)
         return response
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        flow.forget_answer(request)
+        return super().http_method_not_allowed(request, *args, **kwargs)
+
+
+@method_decorator([login_not_required, never_cache, xframe_options_deny], name="dispatch")
+class CallbackProblemView(View):
+    """Tell what was wrong with an answer that belongs to nobody's round trip."""
+
+    def get(self, request: HttpRequest, code: str) -> HttpResponse:
+        problem = problems.CATALOGUE.get(code)
+        if problem is None:
+            raise Http404
+        login_url = resolve_url(settings.LOGIN_URL) if code == "signed_out" else ""
+        context = {"problem": problem, "login_url": login_url}
+        return render(request, "infisical_azure/problem.html", context, status=problem.status)
 
 
 def _resume(request: HttpRequest, answer: Answer) -> Authorization:
@@ -68,9 +106,22 @@ def _resume(request: HttpRequest, answer: Answer) -> Authorization:
     authorization = flow.resume(request, answer)
     host = get_host()
     organization = host.get_organization(request, host.get_key(authorization.organization))
-    if not host.has_permission(request.user, "infisical_azure.add_appconnection", organization):
+    action = "add" if authorization.connection is None else "change"
+    perm = f"infisical_azure.{action}_appconnection"
+    is_same = organization.pk == authorization.organization.pk
+    if not (is_same and host.has_permission(request.user, perm, organization)):
         raise AuthorizationError("permission_lost")
     return authorization
+
+
+def _reduce(error: Exception) -> _Failure:
+    """Keep codes and ids; of an unforeseen error its place, since its text may hold anything."""
+    detail = str(error)
+    if not isinstance(error, InfisicalAzureError):
+        lines = "".join(traceback.format_tb(error.__traceback__))
+        detail = f"{type(error).__name__} at\n{lines}"
+    code = problems.code_of(error, client_secret=conf.client_secret)
+    return _Failure(code=code, fault=problems.fault_of(error), detail=detail)
 
 
 def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
@@ -84,36 +135,21 @@ def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
 
 
 def _explain(
-    request: HttpRequest, authorization: Authorization | None, error: Exception
+    request: HttpRequest, authorization: Authorization | None, failure: _Failure
 ) -> HttpResponse:
-    code = problems.code_of(error, client_secret=conf.client_secret)
-    problem, fault = problems.find(code), problems.fault_of(error)
-    _log(authorization, code, error)
+    is_ours = failure.code in {"unexpected", "storage_failed"}
+    level = logging.ERROR if is_ours else logging.WARNING
+    subject = authorization or "A callback"
+    logger.log(level, "%s ended with %s: %s", subject, failure.code, failure.detail)
     if authorization is None:
-        return _render(request, problem)
+        url = reverse("infisical_azure:azure_oauth_problem", args=[failure.code])
+        return HttpResponseRedirect(url, status=303)
     try:
-        authorization.note_problem(code, fault)
+        authorization.note_problem(failure.code, failure.fault)
     except DatabaseError:
         # The host's own pages would fail too.
-        return render(request, "infisical_azure/unavailable.html", {"problem": problem}, status=503)
+        context = {"problem": problems.find(failure.code)}
+        return render(request, "infisical_azure/unavailable.html", context, status=503)
     key = get_host().get_key(authorization.organization)
     url = reverse("infisical_azure:problem", args=[key, authorization.pk])
     return HttpResponseRedirect(url, status=303)
-
-
-def _render(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """Show a problem that belongs to no organization."""
-    login_url = resolve_url(settings.LOGIN_URL) if problem.code == "signed_out" else ""
-    context = {"problem": problem, "login_url": login_url}
-    return render(request, "infisical_azure/problem.html", context, status=problem.status)
-
-
-def _log(authorization: Authorization | None, code: str, error: Exception) -> None:
-    """Log ids and codes; of an unforeseen error its place, since its text may hold anything."""
-    if isinstance(error, InfisicalAzureError):
-        detail = str(error)
-    else:
-        lines = "".join(traceback.format_tb(error.__traceback__))
-        detail = f"{type(error).__name__} at\n{lines}"
-    level = logging.ERROR if code in {"unexpected", "storage_failed"} else logging.WARNING
-    logger.log(level, "%s ended with %s: %s", authorization or "A callback", code, detail)

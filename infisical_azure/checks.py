@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
 from .conf import DEFAULTS, conf
-from .guid import is_guid
 from .host import get_host
+from .text import is_guid
 
 REGISTERED_PATH = "/organization/app-connections/azure/oauth/callback"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -29,6 +29,15 @@ class Cloud:
     portal: str
     """The Azure portal's origin, for links."""
 
+    def application_url(self, client_id: str) -> str:
+        """
+        Return the portal's page of an application in a tenant, where consent is removed.
+
+        The path is the portal's own and not documented.
+        """
+        blade = "Microsoft_AAD_IAM/ManagedAppMenuBlade/~/Overview"
+        return f"{self.portal}/#view/{blade}/appId/{client_id}"
+
 
 PUBLIC = Cloud(
     name="public",

@@ -24,6 +24,8 @@ DEFAULTS: dict[str, Any] = {
     "TOTAL_TIMEOUT": 20,
     "MAX_RESPONSE_BYTES": 1_000_000,
     "MAX_PENDING_AUTHORIZATIONS": 50,
+    "TOKEN_LEEWAY": 300,
+    "REFRESH_WORKERS": 16,
 }
 
 
@@ -118,6 +120,19 @@ class Conf:
     @property
     def max_response_bytes(self) -> int:
         return int(self._tunable("MAX_RESPONSE_BYTES"))
+
+    @property
+    def token_leeway(self) -> timedelta:
+        return timedelta(seconds=self._tunable("TOKEN_LEEWAY"))
+
+    @property
+    def lease(self) -> timedelta:
+        """How long one process may take to refresh: longer than an answer can last."""
+        return timedelta(seconds=self.total_timeout + 5)
+
+    @property
+    def refresh_workers(self) -> int:
+        return int(self._tunable("REFRESH_WORKERS"))
 
     @property
     def max_pending_authorizations(self) -> int:

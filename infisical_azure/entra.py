@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,11 +20,11 @@ from oauthlib.oauth2 import OAuth2Error
 from requests_oauthlib import OAuth2Session
 
 from . import transport
-from .clouds import Cloud
+from .clouds import BUILT_IN, Cloud
 from .exceptions import Fault, RemoteError, UnavailableError
-from .guid import is_guid
 from .logs import silence
 from .secret import Secret
+from .text import displayable, is_guid
 
 SERVICE = "Microsoft Entra ID"
 # A reply without expires_in is used, but not for long.
@@ -52,6 +53,7 @@ class TokenReply:
     refresh_token: Secret | None
     """None unless offline_access was granted."""
     id_token: Secret | None
+    issued_at: datetime
     expires_at: datetime
     scopes: tuple[str, ...]
     """Granted scope names of one resource, without the resource's URL."""
@@ -63,7 +65,8 @@ class _Session(OAuth2Session):
     def __init__(self, client: Client) -> None:
         super().__init__(client.client_id, redirect_uri=client.redirect_uri)
         transport.bound(self, SERVICE)
-        self.register_compliance_hook("access_token_response", self._keep_reply)
+        for kind in ("access_token_response", "refresh_token_response"):
+            self.register_compliance_hook(kind, self._keep_reply)
         self.reply: dict[str, Any] = {}
 
     def _keep_reply(self, response: requests.Response) -> requests.Response:
@@ -155,6 +158,22 @@ def find_tenant(cloud: Cloud, tenant: str) -> UUID:
     return UUID(tenant_id)
 
 
+def find_cloud_of(tenant: str, *, apart_from: Cloud) -> Cloud | None:
+    """
+    Return the other cloud of Microsoft's that knows a tenant, if there is one.
+
+    Not for a cloud of the host's own, from which Microsoft's may be out of reach.
+    """
+    for cloud in BUILT_IN.values() if apart_from in BUILT_IN.values() else ():
+        if cloud.authority != apart_from.authority:
+            try:
+                find_tenant(cloud, tenant)
+            except RemoteError:
+                continue
+            return cloud
+    return None
+
+
 def redeem_code(
     cloud: Cloud, tenant_id: UUID, client: Client, *, code: Secret, verifier: Secret
 ) -> TokenReply:
@@ -163,9 +182,9 @@ def redeem_code(
 
     Raises RemoteError or UnavailableError. Source: entra-docs ``v2-oauth2-auth-code-flow``.
     """
-    with _Session(client) as session, silence():
-        try:
-            session.fetch_token(
+    with _Session(client) as session:
+        _ask(
+            lambda: session.fetch_token(
                 f"{cloud.authority}/{tenant_id}/oauth2/v2.0/token",
                 code=code.reveal(),
                 client_secret=client.client_secret.reveal(),
@@ -173,10 +192,38 @@ def redeem_code(
                 code_verifier=verifier.reveal(),
                 scope=scope(cloud.graph_audience).split(),
             )
-        except (OAuth2Error, ValueError):
-            # Without its cause, whose text and frames hold the request and the reply.
-            raise UnavailableError(Fault(service=SERVICE, error="unreadable_answer")) from None
+        )
         return _token_reply(session.reply, cloud.graph_audience)
+
+
+def refresh(
+    cloud: Cloud,
+    tenant_id: UUID,
+    client: Client,
+    *,
+    refresh_token: Secret,
+    audience: str,
+    claims: str = "",
+) -> TokenReply:
+    """
+    Ask for new tokens for one API; one refresh token serves all that were consented to.
+
+    `claims` is a claims challenge, JSON, that an API has answered with. Raises
+    RemoteError or UnavailableError. Source: entra-docs ``refresh-tokens``,
+    ``v2-oauth2-auth-code-flow``, ``claims-challenge``.
+    """
+    body = {"scope": scope(audience)} | ({"claims": claims} if claims else {})
+    with _Session(client) as session:
+        _ask(
+            lambda: session.refresh_token(
+                f"{cloud.authority}/{tenant_id}/oauth2/v2.0/token",
+                refresh_token=refresh_token.reveal(),
+                client_id=client.client_id,
+                client_secret=client.client_secret.reveal(),
+                body=urlencode(body),
+            )
+        )
+        return _token_reply(session.reply, audience)
 
 
 def fault_from_description(*, error: str, description: str, **facts: Any) -> Fault:
@@ -187,6 +234,25 @@ def fault_from_description(*, error: str, description: str, **facts: Any) -> Fau
     for key, label in (("trace_id", "Trace ID"), ("correlation_id", "Correlation ID")):
         facts.setdefault(key, _guid(description.partition(f"{label}: ")[2][:36]))
     return Fault(service=SERVICE, error=_word(error), **facts)
+
+
+def _ask(request: Callable[[], object]) -> None:
+    """
+    Make a token request, and raise its failure anew.
+
+    The traceback of the first one leads through frames that hold the request with all
+    its secrets, and the texts of some errors quote it; reports would show them.
+    """
+    failure: RemoteError | None = None
+    with silence():
+        try:
+            request()
+        except RemoteError as error:
+            failure = type(error)(error.fault)
+        except (OAuth2Error, ValueError):
+            failure = UnavailableError(Fault(service=SERVICE, error="unreadable_answer"))
+    if failure is not None:
+        raise failure
 
 
 def _usable_reply(response: requests.Response) -> dict[str, Any]:
@@ -211,12 +277,14 @@ def _token_reply(token: dict[str, Any], audience: str) -> TokenReply:
     if seconds is not None:
         longest = int(_LONGEST_LIFETIME.total_seconds())
         lifetime = timedelta(seconds=min(max(int(seconds), 0), longest))
-    names = str(token.get("scope") or "").split()
+    issued_at = timezone.now()
+    names = displayable(token.get("scope"), longest=20_000).split()
     return TokenReply(
         access_token=token["access_token"],
         refresh_token=token.get("refresh_token"),
         id_token=token.get("id_token"),
-        expires_at=timezone.now() + lifetime,
+        issued_at=issued_at,
+        expires_at=issued_at + lifetime,
         scopes=tuple(sorted({name.removeprefix(f"{audience}/") for name in names})),
     )
 
@@ -232,13 +300,14 @@ def _json_or_error(response: requests.Response) -> dict[str, Any]:
     if response.status_code == 200 and "error" not in data:
         return data
     codes = data.get("error_codes")
-    number = codes[0] if isinstance(codes, list) and codes and isinstance(codes[0], int) else None
+    number = codes[0] if isinstance(codes, list) and codes else None
+    is_number = isinstance(number, int) and 0 < number < 10**8
     claims = data.get("claims")
     fault = fault_from_description(
         error=str(data.get("error", "")),
         description=str(data.get("error_description", "")),
         http_status=response.status_code,
-        aadsts=number,
+        aadsts=number if is_number else None,
         suberror=_word(str(data.get("suberror", ""))),
         correlation_id=_guid(str(data.get("correlation_id", ""))),
         trace_id=_guid(str(data.get("trace_id", ""))),
@@ -273,5 +342,5 @@ def _guid(text: str) -> str:
 def _json_text(value: object) -> str:
     try:
         return json.dumps(json.loads(value)) if isinstance(value, str) else ""
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 
 class Reaction(enum.StrEnum):
@@ -85,6 +86,40 @@ class RemoteError(InfisicalAzureError):
         if fault.suberror in _ADMIN_SUBERRORS:
             return Reaction.TENANT_ADMIN
         return Reaction.RECONNECT
+
+
+class TokenUnavailableError(InfisicalAzureError):
+    """
+    There is no token to be had now; `reaction` says who can change that.
+
+    `problem` is the code of the reason, `retry_at` when it is tried again, if it is.
+    """
+
+    _NEXT_STEP = {
+        Reaction.RETRY: "Try again later.",
+        Reaction.RECONNECT: "Reconnect it on the App Connections page.",
+        Reaction.OPERATOR: "The operator of the site must act.",
+        Reaction.TENANT_ADMIN: "An administrator of the Azure directory must act.",
+    }
+
+    def __init__(
+        self,
+        *,
+        connection_id: UUID,
+        reaction: Reaction,
+        problem: str,
+        correlation_id: str = "",
+        retry_at: datetime | None = None,
+    ) -> None:
+        ids = f", correlation id {correlation_id}" if correlation_id else ""
+        super().__init__(
+            f"No token from connection {connection_id}: {problem}{ids}. {self._NEXT_STEP[reaction]}"
+        )
+        self.connection_id = connection_id
+        self.reaction = reaction
+        self.problem = problem
+        self.correlation_id = correlation_id
+        self.retry_at = retry_at
 
 
 class UnavailableError(RemoteError):

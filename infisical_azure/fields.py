@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fernet_fields
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -34,7 +34,7 @@ class _Sealed(bytes):
 class _SecretAttribute(DeferredAttribute):
     """Give a `Secret` that decrypts only when it is revealed."""
 
-    field: EncryptedTextField
+    field: Any
 
     def __get__(self, instance: Model | None, cls: type[Model] | None = None) -> Any:
         value = super().__get__(instance, cls)
@@ -65,6 +65,12 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
     def __init__(self, *args: Any, bound_to: tuple[str, ...] = ("pk",), **kwargs: Any) -> None:
         self.bound_to = tuple(bound_to)
         super().__init__(*args, **kwargs)
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object, owner: object) -> Secret: ...
+
+        def __set__(self, instance: object, value: Secret | str) -> None: ...
 
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()
@@ -97,6 +103,9 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
         if not isinstance(value, _Sealed):
             raise FieldError(f"{self} is written by save() or bulk_create() only.")
         return connection.Database.Binary(bytes(value))
+
+    def to_python(self, value: Any) -> Any:
+        return value if isinstance(value, Secret) else super().to_python(value)
 
     # Reading
 

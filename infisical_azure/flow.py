@@ -9,19 +9,19 @@ from uuid import UUID
 
 from django.db import models, transaction
 from django.http import HttpRequest, QueryDict
-from django.urls import reverse
 from django.utils import timezone
 
-from . import entra, id_token
+from . import entra, id_token, tokens
 from .clouds import Cloud
 from .conf import conf
-from .entra import Client, TokenReply
+from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
 from .graph import Directory, GraphClient
 from .id_token import Identity, sha256
-from .models import AccessToken, AppConnection, Authorization, RefreshToken
+from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
+from .operator_client import client
 from .secret import Secret
-from .signals import connection_added
+from .signals import connection_added, connection_reconnected
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -40,6 +40,10 @@ class Wanted:
     description: str
     cloud: Cloud
     tenant_id: UUID
+    connection: AppConnection | None = None
+    """The connection to reconnect; without one a new connection is made."""
+    may_switch: bool = False
+    """Whether another account or tenant may take that connection over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,28 +70,24 @@ class _Proof:
     directory: Directory | None
 
 
-def client() -> Client:
-    """
-    Return the operator's application, with the redirect URI from SITE_URL.
-
-    Never from the request: its Host header is the sender's to choose.
-    """
-    return Client(
-        client_id=conf.client_id,
-        client_secret=conf.client_secret,
-        redirect_uri=f"{conf.site_url}{reverse('infisical_azure:azure_oauth_callback')}",
-    )
-
-
 def admin_consent_url(asked: AppConnection | Authorization) -> str:
     """Return the link with which an administrator of the tenant approves for all."""
     cloud = conf.clouds.get(asked.cloud)
     return entra.admin_consent_url(cloud, asked.tenant_id, client()) if cloud else ""
 
 
+def mark_browser(request: HttpRequest) -> str:
+    """
+    Return the random value that tells this browser's session from others.
+
+    Done when a form is shown, so that tabs which begin at once have the same.
+    """
+    return str(request.session.setdefault(SESSION_KEY, secrets.token_urlsafe(32)))
+
+
 def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> str:
     """Store a new authorization and return the URL at Microsoft to send the person to."""
-    browser = request.session.setdefault(SESSION_KEY, secrets.token_urlsafe(32))
+    browser = mark_browser(request)
     state, nonce = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
     verifier = entra.new_verifier()
     user = cast("User", request.user)  # The pages let nobody in who isn't signed in.
@@ -104,6 +104,8 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> s
         description=wanted.description,
         cloud=wanted.cloud.name,
         tenant_id=wanted.tenant_id,
+        connection=wanted.connection,
+        may_switch=wanted.may_switch,
         expires_at=timezone.now() + conf.authorization_lifetime,
     )
     return entra.authorization_url(
@@ -117,11 +119,16 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> s
 
 
 def forget_answer(request: HttpRequest) -> None:
-    """Leave no trace of the answer in the request: error reports show its query string."""
+    """
+    Leave no trace of the answer in the request: error reports show its query string.
+
+    Servers and proxies repeat it, in REQUEST_URI, RAW_URI or headers of their own.
+    """
+    query = request.META.get("QUERY_STRING", "")
     request.GET = QueryDict()
-    for name in ("QUERY_STRING", "REQUEST_URI", "RAW_URI"):
-        if name in request.META:
-            request.META[name] = "" if name == "QUERY_STRING" else request.path
+    for name, value in request.META.items():
+        if query and isinstance(value, str) and query in value:
+            request.META[name] = value.replace(query, "")
 
 
 def take_answer(request: HttpRequest) -> Answer:
@@ -173,10 +180,12 @@ def complete(authorization: Authorization, answer: Answer) -> AppConnection:
     of the connection is saved.
     """
     _refuse_bad(authorization, answer)
-    taken = AppConnection.objects.of(authorization.organization).filter(name=authorization.name)
-    if taken.exists():
-        raise AuthorizationError("name_taken")
+    if authorization.connection is None:
+        taken = AppConnection.objects.of(authorization.organization).filter(name=authorization.name)
+        if taken.exists():
+            raise AuthorizationError("name_taken")
     proof = _prove(authorization, answer.code)
+    _refuse_switch(authorization, proof.identity)
     return _save(authorization, proof)
 
 
@@ -192,6 +201,14 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     expected = f"{authorization.find_cloud().authority}/{authorization.tenant_id}/v2.0"
     if answer.issuer and answer.issuer != expected:
         raise AuthorizationError("wrong_tenant")
+
+
+def _refuse_switch(authorization: Authorization, identity: Identity) -> None:
+    before = authorization.connection
+    if before is None or authorization.may_switch:
+        return
+    if (before.tenant_id, before.account_object_id) != (identity.tenant_id, identity.object_id):
+        raise AuthorizationError("account_switched")
 
 
 def _prove(authorization: Authorization, code: Secret) -> _Proof:
@@ -233,40 +250,56 @@ def _check_with_graph(
 
 
 def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
-    reply, identity = proof.reply, proof.identity
-    connection = AppConnection(
+    """Save connection and tokens whole; of a reconnected one id, name and history stay."""
+    reply, identity, directory = proof.reply, proof.identity, proof.directory
+    before = authorization.connection
+    connection = before or AppConnection(
         organization=authorization.organization,
         name=authorization.name,
         description=authorization.description,
         app=authorization.app,
-        cloud=authorization.cloud,
-        tenant_id=identity.tenant_id,
-        tenant_name=proof.directory.name[:256] if proof.directory else "",
-        tenant_domain=proof.directory.domain[:256] if proof.directory else "",
-        account_object_id=identity.object_id,
-        account_name=identity.name,
-        account_username=identity.username,
-        connected_by=authorization.user,
     )
-    offline = ["offline_access"] if reply.refresh_token else []
-    connection.note_granted([*reply.scopes, *offline])
-    with transaction.atomic():
-        connection.save(force_insert=True)
-        AccessToken.objects.create(
-            connection=connection,
-            resource=authorization.find_cloud().graph_audience,
-            secret=reply.access_token,
-            expires_at=reply.expires_at,
-        )
-        if reply.refresh_token:
-            RefreshToken.objects.create(
-                connection=connection,
-                secret=reply.refresh_token,
-                expires_at=timezone.now() + RefreshToken.LIFETIME,
-            )
+    connection.cloud = authorization.cloud
+    connection.tenant_id = identity.tenant_id
+    if directory is not None:
+        connection.tenant_name, connection.tenant_domain = directory.name, directory.domain
+    connection.account_object_id = identity.object_id
+    connection.account_name, connection.account_username = identity.name, identity.username
+    connection.connected_by, connection.connected_at = authorization.user, timezone.now()
+    connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
+    with transaction.atomic(using=database()):
+        if before is None:
+            connection.save(force_insert=True)
+        else:
+            connection.save(force_update=True)
+            # What somebody refreshes at this moment is older than this: it finds no row.
+            RefreshToken.objects.filter(pk=connection.pk).delete()
+            connection.access_tokens.all().delete()
+        _save_tokens(connection, reply)
+        news = connection_added if before is None else connection_reconnected
         transaction.on_commit(
-            lambda: connection_added.send_robust(
-                AppConnection, connection=connection, user=authorization.user
-            )
+            lambda: news.send_robust(AppConnection, connection=connection, user=authorization.user),
+            using=database(),
         )
     return connection
+
+
+def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
+    refresh_at = tokens.early(reply.issued_at, reply.expires_at)
+    AccessToken.objects.create(
+        connection=connection,
+        resource=connection.find_cloud().graph_audience,
+        secret=reply.access_token,
+        scopes=list(reply.scopes),
+        issued_at=reply.issued_at,
+        refresh_at=refresh_at,
+        expires_at=reply.expires_at,
+    )
+    if reply.refresh_token:
+        expires_at = timezone.now() + RefreshToken.LIFETIME
+        RefreshToken.objects.create(
+            connection=connection,
+            secret=reply.refresh_token,
+            expires_at=expires_at,
+            due_at=tokens.keep_alive_at(expires_at),
+        )

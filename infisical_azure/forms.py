@@ -15,8 +15,8 @@ from . import entra, flow
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
-from .guid import is_guid
 from .models import AppConnection, validate_name
+from .text import is_guid
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
 # Spaces that show and that don't, and the quotes and braces that tools print around GUIDs.
@@ -54,16 +54,19 @@ class ConnectionDetailsForm(forms.ModelForm):
         name: str = self.cleaned_data["name"]
         others = AppConnection.objects.of(self.organization).exclude(pk=self.instance.pk)
         if others.filter(name=name).exists():
-            raise ValidationError(
-                _("This organization already has a connection named “%(name)s”."),
-                code="unique",
-                params={"name": name},
-            )
+            raise self.name_taken()
         return name
 
+    def name_taken(self) -> ValidationError:
+        return ValidationError(
+            _("This organization already has a connection named “%(name)s”."),
+            code="unique",
+            params={"name": self.data.get("name", "")},
+        )
 
-class AzureConnectionForm(ConnectionDetailsForm):
-    """Everything that must be right before a person is sent to Microsoft."""
+
+class TenantForm(forms.Form):
+    """Find the directory that a person means, before anybody is sent to Microsoft."""
 
     tenant = forms.CharField(
         label=_("Directory (tenant) ID"),
@@ -81,38 +84,11 @@ class AzureConnectionForm(ConnectionDetailsForm):
             }
         ),
     )
-    cloud = forms.ChoiceField(
-        label=_("Cloud"), help_text=_("Where the directory lives; most are in Azure itself.")
-    )
-    method = forms.ChoiceField(
-        label=_("Method"),
-        choices=AppConnection.Method.choices,
-        help_text=_("You sign in at Microsoft and grant the access there."),
-    )
-
-    field_order = ("name", "description", "tenant", "cloud", "method")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        clouds = conf.clouds
-        self.fields["cloud"].choices = [(c.name, c.label) for c in clouds.values()]  # type: ignore[attr-defined]
-        if len(clouds) == 1:
-            del self.fields["cloud"]
 
     @property
-    def wanted(self) -> flow.Wanted:
-        """The valid input, as the round trip takes it."""
-        return flow.Wanted(
-            name=self.cleaned_data["name"],
-            description=self.cleaned_data["description"],
-            cloud=self._cloud,
-            tenant_id=self.cleaned_data["tenant_id"],
-        )
-
-    @property
-    def _cloud(self) -> Cloud:
-        clouds = conf.clouds
-        return clouds[self.cleaned_data.get("cloud") or next(iter(clouds))]
+    def cloud(self) -> Cloud:
+        """The cloud to look in; asked for once the other fields are clean."""
+        raise NotImplementedError
 
     def clean_tenant(self) -> str:
         tenant = _PASTED.sub("", self.cleaned_data["tenant"]).lower()
@@ -137,7 +113,7 @@ class AzureConnectionForm(ConnectionDetailsForm):
 
     def _find_tenant(self, tenant: str) -> UUID:
         try:
-            return entra.find_tenant(self._cloud, tenant)
+            return entra.find_tenant(self.cloud, tenant)
         except UnavailableError as exc:
             if is_guid(tenant):
                 return UUID(tenant)  # Microsoft will say on its own page if there is none.
@@ -149,14 +125,99 @@ class AzureConnectionForm(ConnectionDetailsForm):
                 code="unavailable",
             ) from exc
         except RemoteError as exc:
-            raise ValidationError(
-                _(
-                    "%(cloud)s knows no directory “%(tenant)s”. Copy the ID from the Azure "
-                    "portal: Microsoft Entra ID, Overview."
-                ),
-                code="unknown",
-                params={"cloud": self._cloud.label, "tenant": tenant},
-            ) from exc
+            raise self._unknown(tenant) from exc
+
+    def _unknown(self, tenant: str) -> ValidationError:
+        params = {"cloud": self.cloud.label, "tenant": tenant}
+        elsewhere = entra.find_cloud_of(tenant, apart_from=self.cloud)
+        if elsewhere is None:
+            message = _(
+                "%(cloud)s knows no directory “%(tenant)s”. Copy the ID from the Azure "
+                "portal: Microsoft Entra ID, Overview."
+            )
+            return ValidationError(message, code="unknown", params=params)
+        params["elsewhere"] = elsewhere.label
+        if elsewhere.name in conf.clouds:
+            message = _("This directory is in %(elsewhere)s. Choose that cloud.")
+        else:
+            message = _(
+                "This directory is in %(elsewhere)s. The operator of this site must enable "
+                "that cloud first."
+            )
+        return ValidationError(message, code="elsewhere", params=params)
+
+
+class AzureConnectionForm(TenantForm, ConnectionDetailsForm):
+    """Everything that must be right before a person is sent to Microsoft."""
+
+    cloud_name = forms.ChoiceField(
+        label=_("Cloud"), help_text=_("Where the directory lives; most are in Azure itself.")
+    )
+    method = forms.ChoiceField(
+        label=_("Method"),
+        choices=AppConnection.Method.choices,
+        help_text=_("You sign in at Microsoft and grant the access there."),
+    )
+
+    field_order = ("name", "description", "tenant", "cloud_name", "method")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        clouds = conf.clouds
+        self.fields["cloud_name"].choices = [(c.name, c.label) for c in clouds.values()]  # type: ignore[attr-defined]
+        if len(clouds) == 1:
+            del self.fields["cloud_name"]
+
+    @property
+    def cloud(self) -> Cloud:
+        clouds = conf.clouds
+        return clouds[self.cleaned_data.get("cloud_name") or next(iter(clouds))]
+
+    @property
+    def wanted(self) -> flow.Wanted:
+        """The valid input, as the round trip takes it."""
+        return flow.Wanted(
+            name=self.cleaned_data["name"],
+            description=self.cleaned_data["description"],
+            cloud=self.cloud,
+            tenant_id=self.cleaned_data["tenant_id"],
+        )
+
+
+class ReconnectForm(TenantForm):
+    """Which directory to sign in to again, and whether another account may take over."""
+
+    may_switch = forms.BooleanField(
+        label=_("Another account or directory may take this connection over"), required=False
+    )
+
+    def __init__(self, *args: Any, instance: AppConnection, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance = instance
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.instance.find_cloud()
+
+    @property
+    def wanted(self) -> flow.Wanted:
+        """The valid input, as the round trip takes it."""
+        return flow.Wanted(
+            name=self.instance.name,
+            description=self.instance.description,
+            cloud=self.cloud,
+            tenant_id=self.cleaned_data["tenant_id"],
+            connection=self.instance,
+            may_switch=self.cleaned_data["may_switch"],
+        )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        is_other = cleaned.get("tenant_id", self.instance.tenant_id) != self.instance.tenant_id
+        if is_other and not cleaned.get("may_switch"):
+            message = _("That is another directory. To let it take over, tick the box below.")
+            self.add_error("tenant", ValidationError(message, code="switched"))
+        return cleaned
 
 
 class ConnectionRemoveForm(forms.Form):

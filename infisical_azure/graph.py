@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from . import transport
 from .clouds import Cloud
 from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
+from .text import displayable
 
 SERVICE = "Microsoft Graph"
 
@@ -61,11 +63,10 @@ class GraphClient:
 
     def organization(self) -> Directory:
         """Return the tenant's name and default domain (``GET /organization``)."""
-        entries = self._get("/organization").get("value")
-        entry = entries[0] if isinstance(entries, list) and entries else {}
-        domains = entry.get("verifiedDomains") or []
-        default = next((d.get("name") for d in domains if d.get("isDefault")), "")
-        return Directory(name=str(entry.get("displayName") or ""), domain=str(default or ""))
+        entry = next(_objects(self._get("/organization").get("value")), {})
+        domains = _objects(entry.get("verifiedDomains"))
+        default = next((domain.get("name") for domain in domains if domain.get("isDefault")), "")
+        return Directory(name=displayable(entry.get("displayName")), domain=displayable(default))
 
     def _get(self, path: str) -> dict[str, Any]:
         url = f"{self.cloud.graph}/v1.0{path}"
@@ -84,6 +85,13 @@ class GraphClient:
         )
         is_transient = response.status_code in transport.TRANSIENT
         raise UnavailableError(fault) if is_transient else RemoteError(fault)
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects of a list, and nothing where there is none."""
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, dict):
+            yield item
 
 
 def _request_id(response: requests.Response) -> str:

@@ -1,7 +1,8 @@
-"""The four questions that go to the host project."""
+"""The questions that go to the host project."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group
@@ -49,6 +50,14 @@ class Host:
         """
         return False
 
+    def get_recipients(self, organization: Model, connection: Model) -> Sequence[str]:
+        """
+        Return the e-mail addresses to tell that a connection needs a person.
+
+        Called once per break, from whichever process noticed. Nobody unless overridden.
+        """
+        return []
+
     def get_context_data(self, request: HttpRequest, organization: Model) -> dict[str, Any]:
         """Return what your ``infisical_azure/base.html`` needs beyond `organization`."""
         return {}
@@ -59,7 +68,7 @@ class GroupHost(Host):
 
     def get_organization(self, request: HttpRequest, key: str) -> Group:
         groups = Group.objects.all() if request.user.is_superuser else request.user.groups.all()
-        group = groups.filter(pk=key).first() if key.isdecimal() else None
+        group = groups.filter(pk=key).first() if key.isdecimal() and len(key) < 20 else None
         if group is None:
             raise Http404
         return group

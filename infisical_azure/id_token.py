@@ -16,6 +16,7 @@ from .clouds import Cloud
 from .entra import SERVICE
 from .exceptions import Fault, IdTokenError, UnavailableError
 from .secret import Secret
+from .text import displayable
 
 # No figure is documented for Entra; five minutes is what checks of JWTs usually allow.
 _LEEWAY_SECONDS = 300
@@ -69,14 +70,23 @@ def validate(
     return Identity(
         tenant_id=tenant_id,
         object_id=_uuid(claims["oid"]),
-        name=str(claims.get("name", ""))[:256],
-        username=str(claims.get("preferred_username", ""))[:256],
+        name=displayable(claims.get("name")),
+        username=displayable(claims.get("preferred_username")),
     )
+
+
+def claims_identity(id_token: Secret) -> tuple[UUID, UUID] | None:
+    """Return tid and oid without checking the signature, or None when they can't be read."""
+    try:
+        payload = jwt.decode(id_token.reveal(), options={"verify_signature": False})
+        return _uuid(payload.get("tid")), _uuid(payload.get("oid"))
+    except (jwt.PyJWTError, IdTokenError):
+        return None
 
 
 def sha256(text: str) -> str:
     """Return the SHA-256 of a text in hexadecimal: how single-use values are kept."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _signing_key(kid: str | None, cloud: Cloud, tenant_id: UUID) -> jwt.PyJWK:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, IntegrityError
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import Error as DatabaseError
+from django.db import IntegrityError
 from django.http import Http404
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -19,8 +20,8 @@ from .exceptions import (
     RemoteError,
     UnavailableError,
 )
-from .guid import is_guid
 from .secret import Secret
+from .text import is_guid
 
 
 class Actor(enum.Enum):
@@ -307,6 +308,19 @@ CATALOGUE = {
             status=403,
         ),
         Problem(
+            code="account_switched",
+            title=_("You signed in with another account"),
+            what=_(
+                "The connection acts as another account, or in another directory, than the "
+                "one that you chose. Nothing was changed; it works as before."
+            ),
+            actor=Actor.YOU,
+            next_step=_(
+                "Try again with the connected account. To let the other one take over, tick "
+                "the box that allows it."
+            ),
+        ),
+        Problem(
             code="name_taken",
             title=_("The name was taken meanwhile"),
             what=_("Another connection got this name while you were at Microsoft."),
@@ -388,6 +402,8 @@ def code_of(error: Exception, *, client_secret: Secret) -> str:
             return "id_token_invalid"
         case Http404() | PermissionDenied():
             return "permission_lost"
+        case SuspiciousOperation():
+            return "state_unrecognised"  # More parameters than a browser brings.
         case IntegrityError():
             return "name_taken"
         case DatabaseError():

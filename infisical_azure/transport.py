@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import random
+import socket
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,6 +17,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .conf import conf
@@ -21,6 +28,67 @@ from .exceptions import Fault, UnavailableError
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _ATTEMPTS = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
+
+
+class _Deadline:
+    """Shuts the socket of a request down when its time is over, whatever it waits for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self.socket: socket.socket | None = None
+        self.timer = threading.Timer(seconds, self.end)
+        self.timer.daemon = True
+
+    def watch(self, connected: socket.socket) -> None:
+        self.socket = connected
+        if self.is_over:
+            self.end()
+
+    def end(self) -> None:
+        self.is_over = True
+        if self.socket is not None:
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+
+_deadline: ContextVar[_Deadline] = ContextVar("infisical_azure_deadline")
+
+
+@contextmanager
+def _bounded(seconds: float) -> Iterator[_Deadline]:
+    deadline = _Deadline(seconds)
+    reset = _deadline.set(deadline)
+    deadline.timer.start()
+    try:
+        yield deadline
+    finally:
+        deadline.timer.cancel()
+        _deadline.reset(reset)
+
+
+class _HTTPConnection(HTTPConnection):
+    # http.client prints requests when somebody sets this on its own class.
+    debuglevel = 0
+
+    def connect(self) -> None:
+        super().connect()
+        _deadline.get().watch(self.sock)
+
+
+class _HTTPSConnection(HTTPSConnection):
+    debuglevel = 0
+
+    def connect(self) -> None:
+        super().connect()
+        _deadline.get().watch(self.sock)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -34,29 +102,36 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__()
         self.service = service
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        deadline = time.monotonic() + conf.total_timeout
         kwargs |= {"stream": True, "timeout": (conf.connect_timeout, conf.read_timeout)}
-        try:
-            response = super().send(request, **kwargs)
-            body = self._read(response.raw, deadline)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            slow = isinstance(error, requests.Timeout | TimeoutError)
-            # Without its cause: the frames below hold the request's body.
-            raise self._unavailable("timeout" if slow else "connection_failed") from None
+        # A small compressed body can stand for an endless one.
+        request.headers["Accept-Encoding"] = "identity"
+        with _bounded(conf.total_timeout) as deadline:
+            try:
+                response = super().send(request, **kwargs)
+                body = self._read(response)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                slow = isinstance(error, requests.Timeout | TimeoutError) or deadline.is_over
+                # Without its cause: the frames below hold the request's body.
+                raise self._unavailable("timeout" if slow else "connection_failed") from None
+            if deadline.is_over:
+                raise self._unavailable("timeout")
         response.raw = io.BytesIO(body)
         return response
 
-    def _read(self, raw: Any, deadline: float) -> bytes:
-        body = bytearray()
+    def _read(self, response: requests.Response) -> bytes:
+        body, raw = bytearray(), response.raw
         try:
-            # read1 returns what has arrived, so that a drip can't outlive the deadline.
-            while chunk := raw.read1(65536, decode_content=True):
+            if response.headers.pop("Content-Encoding", "identity") != "identity":
+                raise self._unavailable("unreadable_answer")
+            while chunk := raw.read1(65536, decode_content=False):
                 body += chunk
                 if len(body) > conf.max_response_bytes:
                     raise self._unavailable("answer_too_large")
-                if time.monotonic() > deadline:
-                    raise self._unavailable("timeout")
         finally:
             raw.close()
         return bytes(body)
@@ -75,23 +150,26 @@ def fetch(url: str, *, service: str, auth: AuthBase | None = None) -> requests.R
     """
     GET a URL, trying again after transient failures; any status is returned.
 
-    Raises UnavailableError when the last try got no answer.
+    Tries no more when half of the total time-out is over. Raises UnavailableError
+    when the last try got no answer.
     """
+    give_up = time.monotonic() + conf.total_timeout / 2
     with requests.Session() as session:
         bound(session, service)
         for attempt in range(1, _ATTEMPTS + 1):
             pause = timedelta(seconds=0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
-            last = attempt == _ATTEMPTS
             try:
                 response = session.get(
                     url, auth=auth, allow_redirects=False, headers={"Accept": "application/json"}
                 )
             except UnavailableError as error:
-                if last or error.fault.error == "timeout":
+                is_last = attempt == _ATTEMPTS or time.monotonic() > give_up
+                if is_last or error.fault.error == "timeout":
                     raise
             else:
                 pause = retry_after(response) or pause
-                if last or response.status_code not in TRANSIENT or pause > _LONGEST_PAUSE:
+                is_last = attempt == _ATTEMPTS or time.monotonic() > give_up
+                if is_last or response.status_code not in TRANSIENT or pause > _LONGEST_PAUSE:
                     return response
             time.sleep(pause.total_seconds())
     raise AssertionError("unreachable")  # pragma: no cover
@@ -103,17 +181,17 @@ def retry_after(response: requests.Response) -> timedelta | None:
     if value.isascii() and value.isdigit() and len(value) < 7:
         return timedelta(seconds=int(value))
     try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
+        at = parsedate_to_datetime(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return max(at.astimezone(UTC) - datetime.now(UTC), timedelta(0))
+    return max(at - datetime.now(UTC), timedelta(0))
 
 
 def json_object(response: requests.Response, service: str) -> dict[str, Any]:
     """Return the body as a JSON object, or raise UnavailableError for anything else."""
     try:
         data = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         status = response.status_code

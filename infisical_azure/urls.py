@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from . import views
-from .callback import OAuthCallbackView
+from .callback import CallbackProblemView, OAuthCallbackView
 
 app_name = "infisical_azure"
 
@@ -15,6 +15,11 @@ oauth_urlpatterns = [
         "app-connections/azure/oauth/callback",
         OAuthCallbackView.as_view(),
         name="azure_oauth_callback",
+    ),
+    path(
+        "app-connections/azure/oauth/problems/<slug:code>",
+        CallbackProblemView.as_view(),
+        name="azure_oauth_problem",
     ),
 ]
 
@@ -37,6 +42,16 @@ organization_urlpatterns = [
         "app-connections/<uuid:pk>/edit/",
         views.ConnectionUpdateView.as_view(),
         name="connection_edit",
+    ),
+    path(
+        "app-connections/<uuid:pk>/reconnect/",
+        views.ConnectionReconnectView.as_view(),
+        name="connection_reconnect",
+    ),
+    path(
+        "app-connections/<uuid:pk>/test/",
+        views.ConnectionTestView.as_view(),
+        name="connection_test",
     ),
     path(
         "app-connections/<uuid:pk>/remove/",

@@ -8,24 +8,36 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
+from django.views.decorators.clickjacking import xframe_options_deny
+from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
-from . import flow, problems
+from . import flow, health, problems
 from .conf import conf
 from .connection_options import OPTIONS
-from .forms import AzureConnectionForm, ConnectionDetailsForm, ConnectionRemoveForm
+from .forms import (
+    AzureConnectionForm,
+    ConnectionDetailsForm,
+    ConnectionRemoveForm,
+    ReconnectForm,
+)
 from .host import get_host
-from .models import AppConnection, Authorization
+from .models import AppConnection, Authorization, database
+from .probe import probe
+from .resources import label_of
 
 
+@method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
 class OrganizationMixin(View):
     """
     Find the organization of the URL and ask the host for `permission`.
@@ -103,6 +115,10 @@ class ConnectionListView(OrganizationMixin, TemplateView):
         return max(int(page), 1) if page.isdecimal() and len(page) < 6 else 1
 
 
+def _health_of(connection: AppConnection) -> dict[str, Any]:
+    return {"advice": health.advice_for(connection), "reason": health.reason_of(connection)}
+
+
 class ConnectionDetailView(OrganizationMixin, DetailView):
     """One connection: whom it acts as, and what it may do."""
 
@@ -111,6 +127,10 @@ class ConnectionDetailView(OrganizationMixin, DetailView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         connection = self.object
+        held = connection.access_tokens.order_by("resource")
+        cloud = conf.clouds.get(connection.cloud)
+        resources = [(label_of(token.resource, cloud), token) for token in held]
+        kwargs |= {"resources": resources, **_health_of(connection)}
         can_be_approved = any(p.admin_consent for p in connection.missing_permissions)
         link = flow.admin_consent_url(connection) if can_be_approved else ""
         return super().get_context_data(**kwargs, admin_consent_url=link)
@@ -128,13 +148,31 @@ class ConnectionOptionsView(OrganizationMixin, TemplateView):
         return super().get_context_data(**kwargs, options=options)
 
 
-class AzureConnectionAddView(OrganizationMixin, FormView):
+class MicrosoftMixin(OrganizationMixin):
     """
-    Ask for name and tenant, then send the person to Microsoft.
+    Send a person to Microsoft once the form is valid.
 
     The answer to a valid form is a page that goes on by itself: under a
     Content-Security-Policy of ``form-action 'self'`` browsers block a redirect.
     """
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        flow.mark_browser(request)
+        return super().get(request, *args, **kwargs)  # type: ignore[misc,no-any-return]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, missing_settings=conf.missing_operator_settings)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        if conf.missing_operator_settings:
+            return self.form_invalid(form)  # type: ignore[attr-defined,no-any-return]
+        url = flow.begin(self.request, self.organization, form.wanted)
+        context = self.get_context_data(form=form, authorization_url=url)
+        return render(self.request, "infisical_azure/continue_to_microsoft.html", context)
+
+
+class AzureConnectionAddView(MicrosoftMixin, FormView):
+    """Ask for name and tenant of a new connection."""
 
     permission = "add"
     form_class = AzureConnectionForm
@@ -149,21 +187,11 @@ class AzureConnectionAddView(OrganizationMixin, FormView):
             "name": earlier.name,
             "description": earlier.description,
             "tenant": str(earlier.tenant_id),
-            "cloud": earlier.cloud,
+            "cloud_name": earlier.cloud,
         }
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "organization": self.organization}
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, missing_settings=conf.missing_operator_settings)
-
-    def form_valid(self, form: AzureConnectionForm) -> HttpResponse:
-        if conf.missing_operator_settings:
-            return self.form_invalid(form)
-        url = flow.begin(self.request, self.organization, form.wanted)
-        context = self.get_context_data(form=form, authorization_url=url)
-        return render(self.request, "infisical_azure/continue_to_microsoft.html", context)
 
     def _earlier_authorization(self) -> Authorization | None:
         try:
@@ -176,10 +204,47 @@ class AzureConnectionAddView(OrganizationMixin, FormView):
         return own.filter(pk=pk).first()
 
 
+class ConnectionMixin(OrganizationMixin):
+    """The pages of one connection that are not generic views of it."""
+
+    @cached_property
+    def connection(self) -> AppConnection:
+        return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "instance": self.connection}  # type: ignore[misc]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, connection=self.connection)
+
+
+class ConnectionReconnectView(ConnectionMixin, MicrosoftMixin, FormView):
+    """Make the round trip again for a connection that is there: id, name and history stay."""
+
+    permission = "change"
+    form_class = ReconnectForm
+    template_name = "infisical_azure/connection_reconnect.html"
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"tenant": str(self.connection.tenant_id)}
+
+
+class ConnectionTestView(ConnectionMixin, TemplateView):
+    """Call every resource of a connection now, and show how it went."""
+
+    permission = "change"
+    template_name = "infisical_azure/connection_test.html"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        results = probe(self.connection)
+        self.connection.refresh_from_db()
+        return self.render_to_response(self.get_context_data(results=results))
+
+
 class ProblemView(OrganizationMixin, TemplateView):
     """Tell the person whose round trip failed what happened and what to do."""
 
-    permission = "add"
     template_name = "infisical_azure/problem.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -216,31 +281,36 @@ class ConnectionUpdateView(OrganizationMixin, UpdateView):
         saved_name = kwargs.get("form", self.get_form()).initial["name"]
         return super().get_context_data(**kwargs, saved_name=saved_name)
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            with transaction.atomic(using=database()):
+                return super().form_valid(form)
+        except IntegrityError:  # Somebody took the name since the form looked.
+            form.add_error("name", form.name_taken())
+            return self.form_invalid(form)
+
     def get_success_url(self) -> str:
-        messages.success(self.request, _("The changes to %s are saved.") % self.object.name)
+        message = _("The changes to %s are saved.") % self.object.name
+        messages.success(self.request, message, fail_silently=True)
         return self.url("connection_detail", pk=self.object.pk)
 
 
-class ConnectionRemoveView(OrganizationMixin, FormView):
+class ConnectionRemoveView(ConnectionMixin, FormView):
     """Delete a connection with all its tokens."""
 
     permission = "delete"
     form_class = ConnectionRemoveForm
     template_name = "infisical_azure/connection_remove.html"
 
-    @cached_property
-    def connection(self) -> AppConnection:
-        return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
-
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "instance": self.connection}
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, connection=self.connection)
+        cloud = conf.clouds.get(self.connection.cloud)
+        link = cloud.application_url(conf.client_id) if cloud else ""
+        return super().get_context_data(**kwargs, application_url=link)
 
     def form_valid(self, form: ConnectionRemoveForm) -> HttpResponse:
         self.connection.delete()
-        messages.success(self.request, _("The connection %s is removed.") % self.connection.name)
+        message = _("The connection %s is removed.") % self.connection.name
+        messages.success(self.request, message, fail_silently=True)
         return super().form_valid(form)
 
     def get_success_url(self) -> str:

@@ -84,6 +84,9 @@ class Microsoft:
         }
         self.override: dict[str, Any] = {}
         self.requests: list[Any] = []
+        for other in ("login.microsoftonline.us", "login.partner.microsoftonline.cn"):
+            pattern = rf"https://{other}/[^/]+/v2.0/.well-known/openid-configuration"
+            mock.add("GET", re.compile(pattern), status=400, json=error(90002, "invalid_tenant"))
         for kind, method, pattern in (
             ("discovery", "GET", rf"{AUTHORITY}/[^/]+/v2.0/.well-known/openid-configuration"),
             ("keys", "GET", rf"{AUTHORITY}/[^/]+/discovery/v2.0/keys"),
@@ -130,6 +133,11 @@ class Microsoft:
 
     def _keys(self, tenant: str) -> dict[str, Any]:
         return {"keys": self.keys}
+
+    def forms(self) -> list[dict[str, str]]:
+        """Return the fields of every token request."""
+        bodies = [request.body for kind, request in self.requests if kind == "token"]
+        return [{key: value[0] for key, value in parse_qs(body).items()} for body in bodies]
 
     def _token(self, tenant: str) -> dict[str, Any]:
         now = int(time.time())

@@ -82,7 +82,9 @@ def test_every_default_is_in_force_when_nothing_is_set(settings: Any) -> None:
     assert (conf.connect_timeout, conf.read_timeout, conf.total_timeout) == (3.05, 10, 20)
     assert conf.max_response_bytes == 1_000_000
     assert conf.max_pending_authorizations == 50
-    assert len(DEFAULTS) == 8
+    assert conf.token_leeway == timedelta(minutes=5)
+    assert conf.lease == timedelta(seconds=25)
+    assert conf.refresh_workers == 16
 
 
 def test_every_tunable_can_be_set(settings: Any) -> None:
@@ -95,6 +97,8 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
         "TOTAL_TIMEOUT": 3,
         "MAX_RESPONSE_BYTES": 4,
         "MAX_PENDING_AUTHORIZATIONS": 5,
+        "TOKEN_LEEWAY": 6,
+        "REFRESH_WORKERS": 7,
     }
     assert set(settings.INFISICAL_AZURE) == set(DEFAULTS)
     assert conf.host == "some.Host"
@@ -102,6 +106,7 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
     assert conf.authorization_lifetime == timedelta(minutes=1)
     assert (conf.connect_timeout, conf.read_timeout, conf.total_timeout) == (1, 2, 3)
     assert (conf.max_response_bytes, conf.max_pending_authorizations) == (4, 5)
+    assert (conf.token_leeway.total_seconds(), conf.refresh_workers) == (6, 7)
 
 
 def test_cloud_may_be_of_the_hosts_own(settings: Any) -> None:

@@ -23,6 +23,7 @@ from .microsoft import TENANT
 
 pytestmark = pytest.mark.django_db
 RESOURCE = "https://graph.microsoft.com"
+TIMES = dict.fromkeys(("issued_at", "refresh_at", "expires_at"), timezone.now())
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def make_token(connection: AppConnection, resource: str = RESOURCE) -> AccessTok
         connection=connection,
         resource=resource,
         secret=Secret(f"CANARY of {connection.name}"),
-        expires_at=timezone.now(),
+        **TIMES,
     )
 
 
@@ -105,7 +106,7 @@ def test_bulk_create_encrypts(connection: AppConnection) -> None:
                 connection=connection,
                 resource=RESOURCE,
                 secret=Secret("CANARY"),
-                expires_at=timezone.now(),
+                **TIMES,
             )
         ]
     )
@@ -135,9 +136,17 @@ def test_expression_is_refused(connection: AppConnection) -> None:
 
 
 def test_row_without_its_key_is_refused() -> None:
-    token = AccessToken(secret=Secret("s"), resource=RESOURCE, expires_at=timezone.now())
+    token = AccessToken(secret=Secret("s"), resource=RESOURCE, **TIMES)
     with pytest.raises(FieldError, match="connection_id"):
         token._meta.get_field("secret").pre_save(token, add=True)
+
+
+def test_cleaning_keeps_the_secret(connection: AppConnection) -> None:
+    token = make_token(connection)
+    token.full_clean(exclude={"scopes", "used_at"})
+    token.save()
+    assert AccessToken.objects.get().secret.reveal() == "CANARY of one"
+    assert AccessToken._meta.get_field("secret").to_python("text") == "text"
 
 
 def test_empty_value_stays_empty(connection: AppConnection) -> None:

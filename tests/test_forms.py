@@ -129,19 +129,19 @@ def test_discovery_out_of_reach_blocks_domains_but_no_guid(
 def test_cloud_is_asked_for_only_when_there_are_several(
     organization: Model, microsoft: Microsoft, settings: Any
 ) -> None:
-    assert "cloud" not in azure_form(organization).fields
+    assert "cloud_name" not in azure_form(organization).fields
     settings.INFISICAL_AZURE = {
         **settings.INFISICAL_AZURE,
         "CLOUDS": ["china", "public"],
     }
-    form = azure_form(organization, cloud="public")
-    assert form.fields["cloud"].choices == [  # type: ignore[attr-defined]
+    form = azure_form(organization, cloud_name="public")
+    assert form.fields["cloud_name"].choices == [  # type: ignore[attr-defined]
         ("china", "Azure China (21Vianet)"),
         ("public", "Azure"),
     ]
     assert form.is_valid()
     assert form.wanted.cloud.name == "public"
-    assert set(azure_form(organization, cloud="us-government").errors) == {"cloud"}
+    assert set(azure_form(organization, cloud_name="us-government").errors) == {"cloud_name"}
 
 
 def test_method_is_oauth(organization: Model, microsoft: Microsoft) -> None:

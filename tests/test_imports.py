@@ -12,31 +12,54 @@ PACKAGE = Path(__file__).parent.parent / "infisical_azure"
 #: Each module with all that it may import of the package, lowest first.
 MAY_IMPORT = {
     "secret": "",
-    "guid": "",
+    "text": "",
     "clouds": "",
     "exceptions": "",
     "signals": "",
     "logs": "",
+    "turns": "",
     "permissions": "",
+    "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
     "host": "conf",
     "transport": "conf exceptions",
-    "entra": "clouds exceptions guid logs secret transport",
-    "id_token": "clouds entra exceptions secret transport",
-    "graph": "clouds exceptions secret transport",
-    "models": "clouds conf exceptions fields permissions",
+    "entra": "clouds exceptions logs secret text transport",
+    "id_token": "clouds entra exceptions secret text transport",
+    "graph": "clouds exceptions secret text transport",
+    "operator_client": "conf entra",
+    "models.explained": "exceptions",
+    "models.connections": "clouds conf exceptions models.explained permissions",
+    "models.tokens": "fields models.connections",
+    "models.authorizations": ("clouds conf exceptions fields models.connections models.explained"),
+    "models": "models.authorizations models.connections models.tokens",
+    "problems": "exceptions secret text",
+    "health": "exceptions models problems secret",
+    "apart": "models",
+    "tokens": (
+        "apart conf entra exceptions health id_token models operator_client resources secret "
+        "signals turns"
+    ),
+    "flow": (
+        "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
+    ),
     "news": "models signals",
-    "flow": "clouds conf entra exceptions graph id_token models secret signals",
-    "problems": "exceptions guid secret",
+    "notices": "conf health host models",
     "connection_options": "",
-    "forms": "clouds conf entra exceptions flow guid models",
-    "views": "conf connection_options flow forms host models problems",
+    "probe": "exceptions graph health models resources tokens",
+    "forms": "clouds conf entra exceptions flow models text",
+    "views": ("conf connection_options flow forms health host models probe problems resources"),
     "callback": "conf exceptions flow host models problems",
     "urls": "callback views",
-    "admin": "models",
-    "checks": "conf guid host",
-    "apps": "checks logs news",
+    "admin": "health models",
+    "checks": "conf host text",
+    "credential": "conf exceptions models tokens",
+    "upkeep": "conf exceptions models tokens",
+    "tasks": "upkeep",
+    "management.commands.infisical_azure_refresh": "upkeep",
+    "management.commands": "",
+    "management": "",
+    "apps": "checks logs news notices signals",
     "templatetags.infisical_azure": "host",
     "templatetags": "",
     "": "",
@@ -54,7 +77,6 @@ def modules() -> dict[str, Path]:
 
 def imports(path: Path, module: str) -> set[str]:
     """Return the modules of the package that a file imports when it runs."""
-    found = set()
     tree = ast.parse(path.read_text())
     hidden = {
         child
@@ -62,14 +84,21 @@ def imports(path: Path, module: str) -> set[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for child in ast.walk(node)
     }
+    folder = path.relative_to(PACKAGE).parent.parts
+    found: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and node not in hidden:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import | ast.ImportFrom) and node not in hidden:
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not any(n.split(".")[0] in {"infisical_azure", "example_project"} for n in names)
-    return {str(name) for name in found}
+        if isinstance(node, ast.ImportFrom) and node not in hidden:
+            if node.level:
+                start = folder[: len(folder) - node.level + 1]
+            elif (node.module or "").split(".")[0] == "infisical_azure":
+                start = ()
+            else:
+                assert (node.module or "").split(".")[0] not in {"example_project", "tests"}
+                continue
+            name = (node.module or "").removeprefix("infisical_azure").strip(".")
+            base = ".".join([*start, *([name] if name else [])])
+            found |= {base} if name else {".".join([*start, a.name]) for a in node.names}
+    return found
 
 
 def test_every_module_is_in_the_table() -> None:

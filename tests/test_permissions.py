@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infisical_azure.guid import is_guid
 from infisical_azure.permissions import API_IDS, NEEDED, REGISTERED, Kind, missing
+from infisical_azure.text import is_guid
 
 ROOT = Path(__file__).parent.parent
 

@@ -26,11 +26,12 @@ class Peer:
     def __init__(self) -> None:
         self.script: Callable[[int], list[bytes | float]] = lambda n: [OK]
         self.connections = 0
+        self.request = b""
         peer = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                self.request.recv(65536)
+                peer.request = self.request.recv(65536)
                 peer.connections += 1
                 for part in peer.script(peer.connections):
                     try:
@@ -108,13 +109,58 @@ def test_endless_body_is_cut(peer: Peer) -> None:
         [b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}"],
         [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"],
     ],
-    ids=["closed", "no http", "cut short", "not gzip"],
+    ids=["closed", "no http", "cut short", "compressed"],
 )
 def test_broken_answer_is_unavailable(peer: Peer, parts: list[bytes | float]) -> None:
     peer.script = lambda n: parts
-    with pytest.raises(UnavailableError, match="connection_failed"):
+    with pytest.raises(UnavailableError, match=r"connection_failed|unreadable_answer"):
         fetch(peer)
     assert peer.connections == 3
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [HEAD, *([b"X-Drip: 1\r\n", 0.1] * 60)],
+        [HEAD + b"X-Drip: ", *([b"x", 0.1] * 60)],
+        [*([b"HTTP/1.1 100 Continue\r\n\r\n", 0.1] * 60)],
+        [CHUNKED, *([b"0", 0.1] * 60)],
+        [CHUNKED + b"0\r\n", *([b"X-Drip: 1\r\n", 0.1] * 60)],
+    ],
+    ids=["header lines", "one header", "continue", "chunk size", "trailers"],
+)
+def test_no_drip_outlives_the_total_timeout(peer: Peer, parts: list[bytes | float]) -> None:
+    peer.script = lambda n: parts
+    began = time.monotonic()
+    with pytest.raises(UnavailableError, match="timeout"):
+        fetch(peer)
+    assert time.monotonic() - began < 2
+
+
+def test_nothing_compressed_is_asked_for(peer: Peer) -> None:
+    fetch(peer)
+    assert b"Accept-Encoding: identity" in peer.request
+
+
+def test_debuglevel_of_http_client_prints_nothing(
+    peer: Peer, monkeypatch: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("http.client.HTTPConnection.debuglevel", 1)
+    fetch(peer)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 100_000, "{", "[]"])
+def test_json_that_can_not_be_read_is_unavailable(body: str) -> None:
+    with responses.RequestsMock() as mock:
+        mock.get("https://peer.example/", body=body)
+        response = requests.get("https://peer.example/", timeout=1)
+    with pytest.raises(UnavailableError, match="unreadable_answer"):
+        transport.json_object(response, "Peer")
 
 
 def test_read_is_tried_again_after_a_passing_fault(peer: Peer) -> None:
@@ -167,6 +213,8 @@ def at(seconds: int) -> str:
         ("0", 0),
         ("-5", None),
         ("9999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
         (lambda: at(60), 60),
         (lambda: at(-60), 0),
     ],

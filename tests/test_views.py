@@ -25,9 +25,10 @@ PAGES = {
     "connection_list": "view",
     "connection_options": "add",
     "azure_connection_add": "add",
-    "problem": "add",
+    "problem": "view",
     "connection_detail": "view",
     "connection_edit": "change",
+    "connection_reconnect": "change",
     "connection_remove": "delete",
 }
 
@@ -50,7 +51,7 @@ def url_of(name: str, organization: Model, connection: AppConnection) -> str:
     args: list[Any] = [organization.pk]
     if name == "problem":
         args.append(Authorization.objects.get().pk)
-    elif name in {"connection_detail", "connection_edit", "connection_remove"}:
+    elif name not in {"connection_list", "connection_options", "azure_connection_add"}:
         args.append(connection.pk)
     return reverse(f"infisical_azure:{name}", args=args)
 
@@ -103,7 +104,16 @@ def test_member_needs_the_permission_of_the_page(
     assert status == (200 if action == PAGES[name] else 403)
 
 
-@pytest.mark.parametrize("name", ["azure_connection_add", "connection_edit", "connection_remove"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "azure_connection_add",
+        "connection_edit",
+        "connection_reconnect",
+        "connection_test",
+        "connection_remove",
+    ],
+)
 def test_post_needs_the_permission_too(
     organization: Model, connection: AppConnection, microsoft: Microsoft, name: str
 ) -> None:

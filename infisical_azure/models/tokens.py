@@ -1,0 +1,139 @@
+"""The secrets of a connection, and who may refresh them now."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..fields import EncryptedTextField
+from .connections import AppConnection
+
+
+class _SecretQuerySet(models.QuerySet[Any]):
+    def with_secret(self) -> _SecretQuerySet:
+        """Read the ciphertext along, which is otherwise left in the database."""
+        return self.defer(None)
+
+
+class RefreshTokenQuerySet(_SecretQuerySet):
+    """Refresh tokens; claims on them are decided by single UPDATEs."""
+
+    def due(self, now: datetime) -> RefreshTokenQuerySet:
+        """Those to refresh in the background now, the longest overdue first."""
+        return self.free(now).filter(due_at__lte=now).order_by("due_at")
+
+    def free(self, now: datetime) -> RefreshTokenQuerySet:
+        """Those that work, are not paused, and that nobody refreshes at the moment."""
+        return self.filter(
+            Q(lease_until=None) | Q(lease_until__lte=now),
+            Q(next_try_at=None) | Q(next_try_at__lte=now),
+            revoked_at=None,
+        )
+
+    def claim(self, connection_id: uuid.UUID, lease: timedelta) -> int | None:
+        """
+        Take the right to refresh this connection; return the fence, or None.
+
+        Whoever saves a result must still hold the newest fence: then a holder that
+        was slower than its lease, or overtaken by a reconnect, changes nothing.
+        """
+        now = timezone.now()
+        mine = self.free(now).filter(pk=connection_id)
+        if not mine.update(lease_until=now + lease, fence=F("fence") + 1):
+            return None
+        # Only the holder of a running lease changes the fence, and that is us.
+        return int(self.values_list("fence", flat=True).get(pk=connection_id))
+
+    def pause(self, connection: AppConnection, until: datetime) -> None:
+        """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
+        tenant = AppConnection.objects.filter(
+            cloud=connection.cloud, tenant_id=connection.tenant_id
+        )
+        self.filter(connection__in=tenant).update(next_try_at=until)
+
+
+class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
+    """Leave the ciphertext in the database until its attribute is touched."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().defer("secret")
+
+
+class _RefreshTokenManager(models.Manager.from_queryset(RefreshTokenQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> Any:
+        return super().get_queryset().defer("secret")
+
+
+class RefreshToken(models.Model):
+    """What new access tokens are asked with; one serves every resource."""
+
+    #: 90 days for web redirect URIs (entra-docs ``refresh-tokens``); Entra doesn't tell.
+    LIFETIME = timedelta(days=90)
+    #: A connection that nobody uses is refreshed when so much of the lifetime is left.
+    KEEP_ALIVE = timedelta(days=30)
+
+    connection = models.OneToOneField(
+        AppConnection, models.CASCADE, primary_key=True, related_name="refresh_token"
+    )
+    secret = EncryptedTextField(_("refresh token"))
+    expires_at = models.DateTimeField(_("expires"))
+    due_at = models.DateTimeField(_("next refresh"), null=True, db_index=True)
+    revoked_at = models.DateTimeField(_("refused since"), null=True)
+    next_try_at = models.DateTimeField(_("paused until"), null=True)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    lease_until = models.DateTimeField(null=True)
+    fence = models.PositiveBigIntegerField(default=0)
+
+    objects = _RefreshTokenManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("refresh token")
+        verbose_name_plural = _("refresh tokens")
+
+    def __str__(self) -> str:
+        return f"refresh token of {self.connection_id}"
+
+
+class AccessToken(models.Model):
+    """A token for one resource, kept until it expires."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    connection = models.ForeignKey(AppConnection, models.CASCADE, related_name="access_tokens")
+    resource = models.CharField(_("resource"), max_length=256)
+    secret = EncryptedTextField(_("access token"), bound_to=("connection_id", "resource"))
+    scopes = models.JSONField(_("granted permissions"), default=list)
+    issued_at = models.DateTimeField(_("issued"))
+    refresh_at = models.DateTimeField(_("refreshed from"))
+    expires_at = models.DateTimeField(_("expires"))
+    used_at = models.DateTimeField(_("last used"), null=True)
+
+    objects = _SecretManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        verbose_name = _("access token")
+        verbose_name_plural = _("access tokens")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["connection", "resource"], name="infisical_azure_token_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"access token of {self.connection_id} for {self.resource}"
+
+    def is_valid(self, now: datetime, leeway: timedelta) -> bool:
+        """
+        Say whether the token outlasts the leeway.
+
+        Of a short life only a fifth is asked for, or a token that lives shorter than
+        the leeway would be replaced at every use.
+        """
+        return now + min(leeway, (self.expires_at - self.issued_at) / 5) < self.expires_at

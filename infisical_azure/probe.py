@@ -1,0 +1,52 @@
+"""Test a connection: one live call for each resource that it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import tokens
+from .exceptions import RemoteError, TokenUnavailableError
+from .graph import GraphClient
+from .health import REASONS
+from .models import AccessToken, AppConnection
+from .resources import label_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How the live call for one resource went; `reason` is empty when it worked."""
+
+    label: str
+    reason: str
+    correlation_id: str = ""
+
+
+def probe(connection: AppConnection) -> list[Result]:
+    """
+    Call every resource now: Graph's ``/me``, and a fresh token for each other one.
+
+    The order is Graph first, then the resources that tokens were asked for.
+    """
+    cloud = connection.find_cloud()
+    held = AccessToken.objects.filter(connection=connection)
+    known = set(held.values_list("resource", flat=True)) | {cloud.graph_audience}
+    audiences = sorted(known, key=lambda audience: (audience != cloud.graph_audience, audience))
+    return [_probe(connection, audience) for audience in audiences]
+
+
+def _probe(connection: AppConnection, audience: str) -> Result:
+    cloud = connection.find_cloud()
+    label = label_of(audience, cloud)
+    is_graph = audience == cloud.graph_audience
+    try:
+        token = tokens.get_token(connection, f"{audience}/.default", is_live=not is_graph)
+        if is_graph:
+            GraphClient(token.secret, cloud).me()
+    except TokenUnavailableError as error:
+        reason = REASONS.get(error.problem, error.problem)
+        return Result(label=label, reason=str(reason), correlation_id=error.correlation_id)
+    except RemoteError as error:
+        return Result(
+            label=label, reason=str(error.fault), correlation_id=error.fault.correlation_id
+        )
+    return Result(label=label, reason="")

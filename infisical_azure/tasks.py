@@ -1,0 +1,26 @@
+"""The same upkeep as Celery tasks; needs the extra ``celery``."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+
+from . import upkeep
+
+
+@shared_task(ignore_result=True)
+def refresh_due() -> None:
+    """Send each connection that is due to a worker; put this into the beat schedule."""
+    for connection_id in upkeep.due():
+        refresh_connection.delay(str(connection_id))
+
+
+@shared_task(ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def refresh_connection(connection_id: str) -> str:
+    """
+    Refresh one connection if it is still due, and return how it went.
+
+    May run twice, as any Celery task may: the second time it finds nothing due.
+    """
+    return upkeep.refresh_one(UUID(connection_id))

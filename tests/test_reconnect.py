@@ -1,0 +1,164 @@
+"""Making the round trip again for a connection that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+
+from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.signals import connection_added, connection_reconnected
+
+from .conftest import Browser
+from .hostapp.host import add_member, remove_member
+from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, TENANT, Microsoft, error
+
+pytestmark = pytest.mark.django_db
+SOMEONE_ELSE = "cccccccc-bbbb-4ccc-8ddd-eeeeeeeeeeee"
+
+
+@pytest.fixture
+def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
+    browser.connect(description="For the toys")
+    microsoft.token = {"access_token": "CANARY-second", "refresh_token": "CANARY-newer"}
+    return AppConnection.objects.get()
+
+
+def reconnect(browser: Browser, connection: AppConnection, **form: str) -> Any:
+    """Submit the form and come back from Microsoft."""
+    url = browser.url("connection_reconnect", connection.pk)
+    response = browser.post(url, {"tenant": TENANT, **form})
+    location = response.context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    assert browser.microsoft
+    browser.microsoft.nonce = sent["nonce"]
+    return browser.come_back(sent)
+
+
+def tokens_are_the_old_ones() -> bool:
+    held = AccessToken.objects.get().secret.reveal(), RefreshToken.objects.get().secret.reveal()
+    return held == (ACCESS_TOKEN, REFRESH_TOKEN)
+
+
+def test_id_name_and_history_stay(browser: Browser, connection: AppConnection) -> None:
+    AppConnection.objects.update(status="needs-reconnect", problem="grant_revoked")
+    RefreshToken.objects.update(revoked_at="2026-01-01T00:00Z", fence=7)
+    page = browser.get(browser.url("connection_reconnect", connection.pk)).content.decode()
+    assert f'value="{TENANT}"' in page
+    assert "Reconnect to Azure" in page
+    response = reconnect(browser, connection)
+    assert response["Location"].endswith(f"?connected={connection.pk}")
+    after = AppConnection.objects.get()
+    assert (after.pk, after.name, after.description) == (
+        connection.pk, "production", "For the toys",
+    )  # fmt: skip
+    assert (after.status, after.problem) == ("ready", "")
+    assert AccessToken.objects.get().secret.reveal() == "CANARY-second"
+    held = RefreshToken.objects.get()
+    assert held.secret.reveal() == "CANARY-newer"
+    assert held.revoked_at is None
+
+
+def test_reconnect_is_news_of_its_own(
+    browser: Browser, connection: AppConnection, django_capture_on_commit_callbacks: Any
+) -> None:
+    heard: list[str] = []
+
+    def hear_added(**news: Any) -> None:
+        heard.append("added")
+
+    def hear_reconnected(**news: Any) -> None:
+        heard.append(f"reconnected by {news['user']}")
+
+    connection_added.connect(hear_added)
+    connection_reconnected.connect(hear_reconnected)
+    with django_capture_on_commit_callbacks(execute=True):
+        reconnect(browser, connection)
+    connection_added.disconnect(hear_added)
+    connection_reconnected.disconnect(hear_reconnected)
+    assert heard == ["reconnected by ada"]
+
+
+def test_old_tokens_stay_until_the_new_ones_are_proven(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("me", 503, "<html>")
+    response = reconnect(browser, connection)
+    assert browser.problem(response) == "microsoft_unavailable"
+    assert tokens_are_the_old_ones()
+    microsoft.fail("token", 400, error(54005))
+    assert browser.problem(reconnect(browser, connection)) == "code_rejected"
+    assert tokens_are_the_old_ones()
+
+
+def test_17_another_account_is_refused_unless_confirmed(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.claims = {"oid": SOMEONE_ELSE, "name": "Else"}
+    microsoft.me = {"id": SOMEONE_ELSE}
+    response = reconnect(browser, connection)
+    assert browser.problem(response) == "account_switched"
+    assert tokens_are_the_old_ones()
+    reconnect(browser, connection, may_switch="on")
+    assert str(AppConnection.objects.get().account_object_id) == SOMEONE_ELSE
+
+
+def test_another_tenant_is_refused_unless_confirmed(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    page = browser.post(url, {"tenant": OTHER_TENANT}).content.decode()
+    assert "tick the box below" in page
+    reconnect(browser, connection, tenant=OTHER_TENANT, may_switch="on")
+    assert str(AppConnection.objects.get().tenant_id) == OTHER_TENANT
+
+
+def test_problem_page_leads_back_to_the_reconnect_form(
+    browser: Browser, connection: AppConnection
+) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    response = browser.come_back(sent, error="access_denied")
+    page = browser.get(response["Location"]).content.decode()
+    assert f'href="{url}"' in page
+
+
+def test_reconnect_needs_the_right_to_change(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    member = User.objects.create_user("max")
+    add_member(browser.organization, member, "view add")
+    other = Browser(member, browser.organization, microsoft)
+    assert other.get(other.url("connection_reconnect", connection.pk)).status_code == 403
+
+
+def test_right_to_change_lost_at_microsoft(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    remove_member(browser.organization, browser.user)
+    add_member(browser.organization, browser.user, "view add")
+    assert browser.problem(browser.come_back(sent)) == "permission_lost"
+    assert tokens_are_the_old_ones()
+
+
+def test_connection_removed_at_microsoft(browser: Browser, connection: AppConnection) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    connection.delete()
+    assert browser.problem(browser.come_back(sent)) == "state_unrecognised"
+
+
+def test_reconnect_waits_for_the_operator(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    settings.SITE_URL = ""
+    url = browser.url("connection_reconnect", connection.pk)
+    assert "<code>SITE_URL</code>" in browser.get(url).content.decode()
+    assert "authorization_url" not in browser.post(url, {"tenant": TENANT}).context

@@ -1,0 +1,557 @@
+"""Tokens that stay fresh, and say honestly why not. Fault rows are named by number."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+import time_machine
+from django.utils import timezone
+
+from infisical_azure import health, tokens
+from infisical_azure.exceptions import Reaction, TokenUnavailableError
+from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.resources import Resource
+from infisical_azure.signals import connection_broken, connection_recovered
+
+from .conftest import Browser
+from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, Microsoft, error
+
+pytestmark = pytest.mark.django_db
+GRAPH = "https://graph.microsoft.com"
+VAULT = "https://vault.azure.net"
+
+
+@pytest.fixture
+def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
+    browser.connect()
+    microsoft.requests.clear()
+    microsoft.token = {"access_token": "CANARY-second", "refresh_token": "CANARY-newer"}
+    return AppConnection.objects.get()
+
+
+def expire(**ago: float) -> None:
+    """Let the held access tokens be over since so long (a minute unless told)."""
+    now = timezone.now()
+    AccessToken.objects.update(
+        issued_at=now - timedelta(hours=1),
+        refresh_at=now - timedelta(minutes=10),
+        expires_at=now - timedelta(**ago or {"minutes": 1}),
+    )
+
+
+def age() -> None:
+    """Let the held access tokens work for a while, but be due to refresh."""
+    now = timezone.now()
+    AccessToken.objects.update(
+        issued_at=now - timedelta(minutes=50),
+        refresh_at=now - timedelta(minutes=1),
+        expires_at=now + timedelta(minutes=10),
+    )
+
+
+def refused(connection: AppConnection, resource: str = Resource.GRAPH) -> TokenUnavailableError:
+    with pytest.raises(TokenUnavailableError) as caught:
+        tokens.get_token(connection, resource)
+    connection.refresh_from_db()
+    return caught.value
+
+
+# The good path
+
+
+def test_held_token_costs_one_query_and_no_request(
+    connection: AppConnection, microsoft: Microsoft, django_assert_num_queries: Any
+) -> None:
+    tokens.get_token(connection)
+    with django_assert_num_queries(1):
+        token = tokens.get_token(connection)
+    assert token.reveal() == ACCESS_TOKEN
+    assert token.resource == GRAPH
+    assert "User.Read" in token.scopes
+    assert "CANARY" not in repr(token)
+    assert microsoft.requests == []
+
+
+def test_expired_token_is_refreshed(connection: AppConnection, microsoft: Microsoft) -> None:
+    expire()
+    token = tokens.get_token(connection)
+    assert token.reveal() == "CANARY-second"
+    assert token.expires_at - timezone.now() > timedelta(hours=1)
+    assert microsoft.forms() == [
+        {
+            "grant_type": "refresh_token",
+            "refresh_token": REFRESH_TOKEN,
+            "client_id": "11111111-2222-3333-4444-555555555555",
+            "client_secret": "CANARY~client.secret-8Q",
+            "scope": f"{GRAPH}/.default openid profile offline_access",
+        }
+    ]
+    assert RefreshToken.objects.get().secret.reveal() == "CANARY-newer"
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert microsoft.count("token") == 1
+
+
+@pytest.mark.parametrize(
+    ("resource", "audience"),
+    [
+        (Resource.KEY_VAULT, VAULT),
+        (Resource.APP_CONFIGURATION, "https://appconfig.azure.com"),
+        ("https://azconfig.io/.default", "https://azconfig.io"),
+        ("https://vault.azure.net/.default", VAULT),
+        ("https://management.azure.com//.default", "https://management.azure.com"),
+    ],
+)
+def test_one_refresh_token_serves_every_resource(
+    connection: AppConnection, microsoft: Microsoft, resource: str, audience: str
+) -> None:
+    microsoft.token |= {"scope": f"{audience}/user_impersonation {audience}/.default"}
+    token = tokens.get_token(connection, resource)
+    assert token.resource == audience
+    assert "user_impersonation" in token.scopes
+    assert microsoft.forms()[0]["scope"].startswith(f"{audience}/.default ")
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "", "vault", "https://vault.azure.net", "http://x/.default", "https:///.default",
+        "https://a/.default https://b/.default",
+    ],
+)  # fmt: skip
+def test_unknown_resource_is_refused(connection: AppConnection, resource: str) -> None:
+    with pytest.raises(ValueError, match="neither one of"):
+        tokens.get_token(connection, resource)
+
+
+def test_token_is_refreshed_early_at_random_in_the_last_fifth() -> None:
+    issued = timezone.now()
+    expires = issued + timedelta(minutes=60)
+    times = [tokens.early(issued, expires) for _ in range(200)]
+    assert all(timedelta(minutes=48) <= at - issued <= timedelta(minutes=57) for at in times)
+    assert max(times) - min(times) > timedelta(minutes=6)
+
+
+def test_early_refresh_replaces_a_token_that_still_works(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    age()
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert microsoft.count("token") == 1
+
+
+def test_use_is_noted_once_a_minute(
+    connection: AppConnection, django_assert_num_queries: Any
+) -> None:
+    assert AccessToken.objects.get().used_at is None
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        with django_assert_num_queries(2):
+            tokens.get_token(connection)
+        for _ in range(3):
+            with django_assert_num_queries(1):
+                tokens.get_token(connection)
+    assert AccessToken.objects.get().used_at == now
+    with time_machine.travel(now + timedelta(seconds=61)), django_assert_num_queries(2):
+        tokens.get_token(connection)
+
+
+def test_short_lived_token_is_not_refreshed_at_every_use(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.token |= {"expires_in": 120}
+    expire()
+    for _ in range(3):
+        assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert microsoft.count("token") == 1
+
+
+def test_claims_challenge_forces_a_new_token(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    challenge = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+    assert tokens.get_token(connection, claims=challenge).reveal() == "CANARY-second"
+    assert microsoft.forms()[0]["claims"] == challenge
+    assert tokens.get_token(connection, VAULT + "/.default", claims=challenge)
+
+
+# Checklist rows 62 to 70
+
+
+def test_62_new_refresh_token_replaces_the_old(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    before = RefreshToken.objects.get().expires_at
+    expire()
+    tokens.get_token(connection)
+    after = RefreshToken.objects.get()
+    assert after.secret.reveal() == "CANARY-newer"
+    assert after.expires_at > before
+    assert after.failures == 0
+    assert after.lease_until is None
+
+
+def test_63_reply_without_refresh_token_keeps_the_old(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    before = RefreshToken.objects.get().expires_at
+    microsoft.token, microsoft.omit = {"access_token": "CANARY-second"}, {"refresh_token"}
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    kept = RefreshToken.objects.get()
+    assert kept.secret.reveal() == REFRESH_TOKEN
+    assert kept.expires_at == before
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+
+
+def test_64_narrower_grant_is_noted(connection: AppConnection, microsoft: Microsoft) -> None:
+    microsoft.token |= {"scope": f"openid profile {GRAPH}/User.Read"}
+    expire()
+    assert tokens.get_token(connection).scopes == ("User.Read", "openid", "profile")
+    connection.refresh_from_db()
+    assert connection.status == "permission-missing"
+    assert "Application.ReadWrite.All" in [p.name for p in connection.missing_permissions]
+
+
+@pytest.mark.parametrize(
+    "claims", [{"oid": OTHER_TENANT}, {"tid": OTHER_TENANT}, {"oid": "no guid"}]
+)
+def test_65_other_identity_in_the_reply_is_quarantined(
+    connection: AppConnection, microsoft: Microsoft, claims: dict[str, str]
+) -> None:
+    microsoft.claims = claims
+    expire()
+    failure = refused(connection)
+    assert failure.reaction is Reaction.RECONNECT
+    assert connection.status == "needs-reconnect"
+    assert connection.problem == "identity_changed"
+    assert RefreshToken.objects.get().secret.reveal() == REFRESH_TOKEN
+
+
+def test_65_id_token_that_is_none_is_quarantined(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.token |= {"id_token": "not.a.jwt"}
+    expire()
+    assert refused(connection).problem == "identity_changed"
+
+
+def test_66_invalid_grant_is_tried_once_and_then_needs_reconnect(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(50173, suberror="bad_token"))
+    expire()
+    failure = refused(connection)
+    assert failure.reaction is Reaction.RECONNECT
+    assert "Reconnect it" in str(failure)
+    assert failure.correlation_id
+    for hours in (0, 1, 23, 240):
+        with time_machine.travel(timezone.now() + timedelta(hours=hours)):
+            assert refused(connection).problem == "grant_revoked"
+            assert not tokens.refresh(connection.pk)
+    assert microsoft.count("token") == 1
+    assert connection.status == "needs-reconnect"
+    assert connection.is_broken
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (503, "<html>"), (429, error(90055)), (500, ""), (200, "<html>"), (302, ""),
+        requests.ReadTimeout(), requests.ConnectionError(),
+    ],
+)  # fmt: skip
+def test_67_passing_fault_keeps_the_token_and_backs_off(
+    connection: AppConnection, microsoft: Microsoft, failure: Any
+) -> None:
+    if isinstance(failure, Exception):
+        microsoft.fail("token", body=failure)
+    else:
+        microsoft.fail("token", *failure)
+    expire()
+    raised = refused(connection)
+    assert raised.reaction is Reaction.RETRY
+    assert connection.status == "retrying"
+    assert not connection.is_broken
+    again = refused(connection)
+    assert again.retry_at is not None
+    assert microsoft.count("token") == 1
+    del microsoft.override["token"]
+    with time_machine.travel(timezone.now() + timedelta(seconds=40)):
+        assert tokens.get_token(connection).reveal() == "CANARY-second"
+    connection.refresh_from_db()
+    assert (connection.status, connection.problem) == ("ready", "")
+
+
+def test_69_late_writer_can_not_overwrite(connection: AppConnection, microsoft: Microsoft) -> None:
+    def be_overtaken(claims: dict[str, Any]) -> str:
+        fresh = RefreshToken.objects.get()
+        fresh.fence += 1
+        fresh.secret = "CANARY-newest"
+        fresh.save()
+        AccessToken.objects.all().delete()
+        return microsoft.rs256(claims)
+
+    microsoft.sign = be_overtaken
+    expire()
+    assert refused(connection).reaction is Reaction.RECONNECT
+    assert RefreshToken.objects.get().secret.reveal() == "CANARY-newest"
+    assert not AccessToken.objects.exists()
+
+
+def test_70_refresh_token_goes_to_its_own_tenants_endpoint_only(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    expire()
+    tokens.get_token(connection)
+    (request,) = [request for _, request in microsoft.requests]
+    tenant = connection.tenant_id
+    assert request.url == f"https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
+
+
+# Fault rows
+
+
+def test_r26_throttling_stops_the_whole_tenant_and_no_other(
+    connection: AppConnection, browser: Browser, microsoft: Microsoft
+) -> None:
+    microsoft.token = {}
+    browser.connect(name="same-tenant")
+    browser.connect(name="other-tenant", tenant=OTHER_TENANT)
+    same, other = (AppConnection.objects.get(name=n) for n in ("same-tenant", "other-tenant"))
+    microsoft.requests.clear()
+    microsoft.fail("token", 429, error(90055), **{"Retry-After": "120"})
+    expire()
+    now = timezone.now()
+    with time_machine.travel(now):
+        failure = refused(connection)
+    assert failure.problem == "throttled"
+    for seconds in (1, 60, 118):
+        with time_machine.travel(now + timedelta(seconds=seconds)):
+            for paused in (connection, same):
+                assert refused(paused).reaction is Reaction.RETRY
+    assert microsoft.count("token") == 1
+    del microsoft.override["token"]
+    assert tokens.get_token(other).reveal() == ACCESS_TOKEN
+    with time_machine.travel(now + timedelta(seconds=123)):
+        assert tokens.get_token(same).reveal() == ACCESS_TOKEN
+
+
+def test_r27_failure_with_a_valid_token_left_does_not_reach_callers(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 503, "<html>")
+    age()
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert microsoft.count("token") == 1
+    connection.refresh_from_db()
+    assert connection.status == "retrying"
+
+
+def test_r27_token_is_used_to_its_end_when_no_other_is_to_be_had(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 503, "<html>")
+    expire(minutes=-2)
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert microsoft.count("token") == 1
+
+
+def test_r25_ten_days_of_503_recover_alone(connection: AppConnection, microsoft: Microsoft) -> None:
+    microsoft.fail("token", 503, "<html>")
+    expire()
+    start = timezone.now()
+    for hour in range(0, 240, 2):
+        with time_machine.travel(start + timedelta(hours=hour)):
+            assert refused(connection).reaction is Reaction.RETRY
+    assert 60 <= microsoft.count("token") <= 120
+    del microsoft.override["token"]
+    with time_machine.travel(start + timedelta(hours=241)):
+        assert tokens.get_token(connection).reveal() == "CANARY-second"
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_r28_clock_that_is_off_makes_no_loop(
+    connection: AppConnection, microsoft: Microsoft, minutes: int
+) -> None:
+    with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+        expire()
+        for _ in range(5):
+            assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert microsoft.count("token") == 1
+    for _ in range(5):
+        assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert microsoft.count("token") <= 2
+
+
+def test_r29_disconnect_during_a_refresh_wins(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    def disconnect(claims: dict[str, Any]) -> str:
+        AppConnection.objects.all().delete()
+        return microsoft.rs256(claims)
+
+    microsoft.sign = disconnect
+    expire()
+    with pytest.raises(TokenUnavailableError):
+        tokens.get_token(connection)
+    assert not RefreshToken.objects.exists()
+    assert not AccessToken.objects.exists()
+
+
+def test_r30_reconnect_during_a_refresh_wins(
+    connection: AppConnection, browser: Browser, microsoft: Microsoft
+) -> None:
+    sent = browser.post(
+        browser.url("connection_reconnect", connection.pk), {"tenant": str(connection.tenant_id)}
+    ).context["authorization_url"]
+    state = dict(part.split("=") for part in sent.split("?")[1].split("&"))
+
+    def reconnect(claims: dict[str, Any]) -> str:
+        microsoft.sign = microsoft.rs256
+        microsoft.nonce = state["nonce"]
+        microsoft.token = {"access_token": "CANARY-newest", "refresh_token": "CANARY-newest-rt"}
+        browser.come_back(state)
+        return microsoft.rs256(claims)
+
+    microsoft.sign = reconnect
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-newest"
+    assert RefreshToken.objects.get().secret.reveal() == "CANARY-newest-rt"
+    assert AccessToken.objects.get().secret.reveal() == "CANARY-newest"
+
+
+def test_r32_claims_that_microsoft_wants_mean_reconnect(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail(
+        "token", 400, error(50076, "interaction_required", suberror="basic_action", claims="{}")
+    )
+    expire()
+    assert refused(connection).problem == "sign_in_needed"
+    assert connection.status == "needs-reconnect"
+
+
+# Who must act
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected", "problem"),
+    [
+        (400, error(700082), "needs-reconnect", "grant_expired"),
+        (400, error(50133), "needs-reconnect", "password_changed"),
+        (400, error(70043), "needs-reconnect", "sign_in_needed"),
+        (400, error(99999), "needs-reconnect", "grant_revoked"),
+        (400, error(65001, suberror="consent_required"), "needs-admin-approval", "consent_missing"),
+        (400, error(53003, suberror="message_only"), "needs-admin-approval", "blocked_by_policy"),
+        (401, error(7000215, "invalid_client"), "operator-must-act", "client_secret_wrong"),
+        (401, error(7000222, "invalid_client"), "operator-must-act", "client_secret_expired"),
+        (400, error(700016, "unauthorized_client"), "operator-must-act", "application_missing"),
+        (400, error(90002, "invalid_request"), "operator-must-act", "operator_setup"),
+    ],
+)
+def test_status_says_in_whose_hands_it_is(
+    connection: AppConnection,
+    microsoft: Microsoft,
+    status: int,
+    body: Any,
+    expected: str,
+    problem: str,
+) -> None:
+    microsoft.fail("token", status, body)
+    expire()
+    assert refused(connection).problem == problem
+    assert (connection.status, connection.problem) == (expected, problem)
+    assert str(health.reason_of(connection))
+    assert health.advice_for(connection).actor is not None
+    assert timezone.now() - connection.status_since < timedelta(minutes=1)
+
+
+def test_operators_fault_recovers_by_itself(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    heard: list[str] = []
+
+    def hear_broken(**news: Any) -> None:
+        heard.append(f"broken {news['connection'].name}")
+
+    def hear_recovered(**news: Any) -> None:
+        heard.append(f"recovered {news['connection'].name}")
+
+    connection_broken.connect(hear_broken)
+    connection_recovered.connect(hear_recovered)
+    microsoft.fail("token", 401, error(7000222, "invalid_client"))
+    expire()
+    start = timezone.now()
+    with pytest.MonkeyPatch.context():
+        for minutes in (0, 10, 20):
+            with time_machine.travel(start + timedelta(minutes=minutes)):
+                assert refused(connection).reaction is Reaction.OPERATOR
+    assert microsoft.count("token") == 3
+    del microsoft.override["token"]
+    with time_machine.travel(start + timedelta(minutes=30)):
+        tokens.get_token(connection)
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+    connection_broken.disconnect(hear_broken)
+    connection_recovered.disconnect(hear_recovered)
+
+
+def test_consent_missing_for_one_resource_leaves_the_others(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+    failure = refused(connection, Resource.KEY_VAULT)
+    assert failure.problem == "consent_missing"
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert connection.status == "permission-missing"
+    assert RefreshToken.objects.get().revoked_at is None
+
+
+def test_connection_without_refresh_token_says_so_at_its_end(
+    browser: Browser, microsoft: Microsoft
+) -> None:
+    microsoft.omit = {"refresh_token"}
+    browser.connect()
+    connection = AppConnection.objects.get()
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    expire()
+    assert refused(connection).problem == "offline_access_missing"
+
+
+def test_wrong_key_is_the_operators_to_mend(
+    connection: AppConnection, microsoft: Microsoft, settings: Any
+) -> None:
+    expire()
+    right, settings.FERNET_KEYS = settings.FERNET_KEYS, ["another-key-0123456789-0123456789-01"]
+    assert refused(connection).problem == "decryption_failed"
+    assert connection.status == "operator-must-act"
+    assert microsoft.requests == []
+    settings.FERNET_KEYS = right
+    with time_machine.travel(timezone.now() + timedelta(minutes=7)):
+        assert tokens.get_token(connection).reveal() == "CANARY-second"
+
+
+def test_stale_lease_is_waited_out(connection: AppConnection, microsoft: Microsoft) -> None:
+    expire()
+    until = timezone.now() + timedelta(seconds=0.3)
+    RefreshToken.objects.update(lease_until=until, fence=7)
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert timezone.now() >= until
+    assert RefreshToken.objects.get().fence == 8
+
+
+def test_waiting_ends(connection: AppConnection, settings: Any) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "TOTAL_TIMEOUT": -4.9}
+    expire()
+    RefreshToken.objects.update(lease_until=timezone.now() + timedelta(hours=1))
+    assert refused(connection).reaction is Reaction.RETRY
