@@ -19,14 +19,16 @@ def tests(session: nox.Session, django: str) -> None:
     if django.startswith("6") and session.python == "3.11":
         session.skip("Django 6.1 needs Python 3.12")
     install(session, django)
-    session.run("python", "-W", "error", "-m", "pytest", "-m", "not browser", *session.posargs)
+    session.run(
+        "python", "-W", "error", "-m", "pytest", "-m", "not browser and not redis", *session.posargs
+    )
 
 
 @nox.session
 def django_newest(session: nox.Session) -> None:
     """Run the suite and the example site's on Django 6.1."""
     install(session, "6.1.0")
-    session.run("python", "-m", "pytest", "-q", "-m", "not browser and not slow")
+    session.run("python", "-m", "pytest", "-q", "-m", "not browser and not redis and not slow")
     session.run("python", "-m", "pytest", "-q", "--ds=example_project.settings", "tests/example")
 
 

@@ -17,7 +17,7 @@ PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-q"]
 COVERED = [*PYTEST, "--cov", "--cov-append", "--cov-report="]
 # What a database or an organization model changes; the rest runs once.
-VARYING = ["-m", "not browser and not slow", "--ignore=tests/standin"]
+VARYING = ["-m", "not browser and not redis and not sdk and not slow", "--ignore=tests/standin"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def find_python() -> str:
 def steps() -> list[Step]:
     newer = find_python()
     return [
-        Step(name="SQLite, Django 5.2", command=[*COVERED, "-m", "not browser"]),
+        Step(name="SQLite, Django 5.2", command=[*COVERED, "-m", "not browser and not redis"]),
         Step(
             name="the example site",
             command=[*PYTEST, "--ds=example_project.settings", "tests/example"],
@@ -63,6 +63,20 @@ def steps() -> list[Step]:
             command=[PYTHON, "-m", "tests.services", *COVERED, *VARYING],
             needs=find_program("initdb"),
             install="apt-get install postgresql",
+        ),
+        Step(
+            name="Celery over Redis, and what takes long on PostgreSQL",
+            command=[
+                PYTHON,
+                "-m",
+                "tests.services",
+                *COVERED,
+                "tests/faults",
+                "-m",
+                "postgresql and (redis or slow)",
+            ],
+            needs=find_program("redis-server") and find_program("initdb"),
+            install="apt-get install postgresql redis-server",
         ),
         Step(
             name="organizations with integer keys",
