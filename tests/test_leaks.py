@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextvars
 import logging
 import sys
 import urllib.parse
@@ -238,7 +239,8 @@ def inject_everywhere(
     hits = 0
     for target in lines:
         injector = Injector(target)
-        sinks.add_response(run(injector))
+        # In a context of its own: what is injected into a clean-up leaves it undone.
+        sinks.add_response(contextvars.copy_context().run(run, injector))
         hits += injector.hit
     return hits
 
