@@ -54,13 +54,13 @@ class Person:
         self.button("Sign in").click()
         expect(self.heading("Organizations")).to_be_visible()
 
-    def go_to_settings(self, organization: str = "Tailspin Toys") -> None:
+    def go_to_settings(self) -> None:
         self.page.goto(self.site.url)
-        self.link(organization).click()
+        self.link("Tailspin Toys").click()
 
-    def go_to_connections(self, organization: str = "Tailspin Toys") -> None:
-        self.go_to_settings(organization)
-        self.link("App Connections").click()
+    def go_to_connections(self, organization: str = "tailspin-toys") -> None:
+        """Open the tab, as by a bookmark."""
+        self.page.goto(f"{self.site.url}/organization/{organization}/app-connections/")
         expect(self.heading("App Connections")).to_be_visible()
 
     def choose_azure(self) -> None:

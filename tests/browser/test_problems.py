@@ -45,9 +45,10 @@ def ask_for(person: Person, name: str) -> None:
     person.ask_for(name, f"About {name}", "contoso.com")
 
 
-def test_cancelled_on_the_first_page(adam_either_way: Person) -> None:
-    adam = adam_either_way
-    name = f"cancelled-{adam.page.context.pages.index(adam.page)}-{id(adam)}"
+def test_cancelled_on_the_first_page(
+    adam_either_way: Person, request: pytest.FixtureRequest
+) -> None:
+    adam, name = adam_either_way, f"cancelled-{request.node.callspec.id}"
     ask_for(adam, name)
     adam.button("Cancel").click()
     read_problem(adam, "You cancelled at Microsoft", YOU)

@@ -44,10 +44,14 @@ function setBusy(form, busy) {
 async function submit(form) {
   setBusy(form, true);
   try {
-    const { response, step } = await load(form.action, { method: "POST", body: new FormData(form) });
+    // Not followed here, so that the page we go to is the first to show the site's messages.
+    const options = { method: "POST", body: new FormData(form), redirect: "manual" };
+    const { response, step } = await load(form.action, options);
     const onward = step?.querySelector("a[data-infisical-azure-continue]");
     if (onward) return location.assign(onward.href);
-    if (response.redirected) return location.assign(response.url);
+    if (response.type === "opaqueredirect") {
+      return location.assign(form.dataset.infisicalAzureThen);
+    }
     if (response.ok && step) return show(step);
   } catch {
     // Fall through: send the form as if this file were not there.
