@@ -23,7 +23,14 @@ _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z
 _PASTED = re.compile(r"[\s\u200b-\u200d\ufeff{}\"']+")
 
 
-class ConnectionDetailsForm(forms.ModelForm):
+class _OwnIds:
+    """Give the fields ids that no field of the host's page has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"auto_id": "infisical_azure_%s", **kwargs})
+
+
+class ConnectionDetailsForm(_OwnIds, forms.ModelForm):
     """Name and description, which never touch the access itself."""
 
     class Meta:
@@ -37,10 +44,13 @@ class ConnectionDetailsForm(forms.ModelForm):
         }
         help_texts = {
             "name": _("Lower-case letters, digits and hyphens, such as “production-azure”."),
-            "description": _("Optional: what the connection is used for."),
+            "description": _("What the connection is used for."),
         }
         error_messages = {
-            "name": {"max_length": _("Use at most %(limit_value)d characters.")},
+            "name": {
+                "required": _("Enter a name."),
+                "max_length": _("Use at most %(limit_value)d characters."),
+            },
             "description": {"max_length": _("Use at most %(limit_value)d characters.")},
         }
 
@@ -65,12 +75,13 @@ class ConnectionDetailsForm(forms.ModelForm):
         )
 
 
-class TenantForm(forms.Form):
+class TenantForm(_OwnIds, forms.Form):
     """Find the directory that a person means, before anybody is sent to Microsoft."""
 
     tenant = forms.CharField(
         label=_("Directory (tenant) ID"),
         max_length=256,
+        error_messages={"required": _("Enter the Directory (tenant) ID.")},
         help_text=_(
             "From the Azure portal: Microsoft Entra ID, Overview. "
             "A domain of the directory works too, such as contoso.com."
@@ -220,7 +231,7 @@ class ReconnectForm(TenantForm):
         return cleaned
 
 
-class ConnectionRemoveForm(forms.Form):
+class ConnectionRemoveForm(_OwnIds, forms.Form):
     """Ask for the name once more, so that no click alone removes a connection."""
 
     name = forms.CharField(

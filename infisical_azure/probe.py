@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import tokens
+from . import problems, tokens
+from .clouds import Cloud
+from .conf import conf
 from .exceptions import RemoteError, TokenUnavailableError
 from .graph import GraphClient
 from .health import REASONS
 from .models import AccessToken, AppConnection
 from .resources import label_of
+from .tokens import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,22 @@ def _probe(connection: AppConnection, audience: str) -> Result:
     try:
         token = tokens.get_token(connection, f"{audience}/.default", is_live=not is_graph)
         if is_graph:
-            GraphClient(token.secret, cloud).me()
+            _call_graph(connection, token, cloud)
     except TokenUnavailableError as error:
         reason = REASONS.get(error.problem, error.problem)
         return Result(label=label, reason=str(reason), correlation_id=error.correlation_id)
     except RemoteError as error:
-        return Result(
-            label=label, reason=str(error.fault), correlation_id=error.fault.correlation_id
-        )
+        reason = problems.find(problems.code_of(error, client_secret=conf.client_secret)).title
+        return Result(label=label, reason=str(reason), correlation_id=error.fault.correlation_id)
     return Result(label=label, reason="")
+
+
+def _call_graph(connection: AppConnection, token: Token, cloud: Cloud) -> None:
+    """Call ``/me``; a token that Graph no longer takes is replaced once."""
+    try:
+        GraphClient(token.secret, cloud).me()
+    except RemoteError as error:
+        if error.fault.http_status != 401:
+            raise
+        fresh = tokens.get_token(connection, f"{token.resource}/.default", is_live=True)
+        GraphClient(fresh.secret, cloud).me()

@@ -240,7 +240,7 @@ CATALOGUE = {
         ),
         Problem(
             code="graph_refused",
-            title=_("Microsoft Graph refused the new access"),
+            title=_("Microsoft Graph refused the access"),
             what=_("Access was granted, but a first request with it failed. Nothing was saved."),
             actor=Actor.TENANT_ADMIN,
             next_step=_("Try again; if it happens again, give an administrator the ids below."),

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "news": "models signals",
     "notices": "conf health host models",
     "connection_options": "",
-    "probe": "exceptions graph health models resources tokens",
+    "probe": "clouds conf exceptions graph health models problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
     "views": ("conf connection_options flow forms health host models probe problems resources"),
     "callback": "conf exceptions flow host models problems",

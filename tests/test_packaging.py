@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -21,8 +22,13 @@ def test_no_migration_is_missing() -> None:
 
 @pytest.mark.slow
 def test_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
+    # A copy: setuptools would pack what an older build has left in the tree.
+    source = tmp_path / "source"
+    shutil.copytree(PACKAGE, source / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.rst", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), "."]
-    subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run(command, cwd=source, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     tracked = {

@@ -45,9 +45,18 @@ def test_each_failure_is_shown_with_its_reason(
     microsoft.fail("token", 400, error(65001, suberror="consent_required"))
     page = press(browser, connection)
     assert page.count("Failed") == 2
-    assert "Authorization_RequestDenied" in page
+    assert "Microsoft Graph refused the access" in page
     assert "A permission was never granted" in page
     assert CORRELATION in page
+
+
+def test_token_that_graph_no_longer_takes_is_replaced_once(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("me", 401, {"error": {"code": "InvalidAuthenticationToken"}})
+    assert press(browser, connection).count("Failed") == 1
+    assert microsoft.count("me") == 2
+    assert microsoft.count("token") == 2
 
 
 def test_broken_connection_is_shown_as_such(
