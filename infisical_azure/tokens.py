@@ -132,10 +132,8 @@ def refresh(connection_id: UUID) -> bool:
     Return whether this call did it: False when somebody else is at it or the
     connection is not due. Raises TokenUnavailableError.
     """
-    now = timezone.now()
-    if not RefreshToken.objects.due(now).filter(pk=connection_id).exists():
-        return False
-    fence = RefreshToken.objects.claim(connection_id, conf.lease)
+    # Due still at the moment of the claim: another may just have done it.
+    fence = RefreshToken.objects.due(timezone.now()).claim(connection_id, conf.lease)
     if fence is None:
         return False
     connection = AppConnection.objects.get(pk=connection_id)
@@ -160,7 +158,9 @@ def _use(held: AccessToken) -> Token:
     now = timezone.now()
     if held.used_at is None or held.used_at <= now - _USED_AT_MOST_EVERY:
         unnoted = Q(used_at=None) | Q(used_at__lte=now - _USED_AT_MOST_EVERY)
-        AccessToken.objects.filter(unnoted, pk=held.pk).update(used_at=now)
+        rows = AccessToken.objects.filter(unnoted, pk=held.pk)
+        # Later: a caller's transaction must not keep the row from whoever refreshes it.
+        transaction.on_commit(lambda: rows.update(used_at=now), using=database(), robust=True)
     return Token(
         secret=held.secret,
         resource=held.resource,
@@ -254,12 +254,14 @@ def _refresh(wish: _Wish, fence: int) -> AccessToken:
             is_graph=wish.audience == connection.find_cloud().graph_audience,
         )
         fault = error.fault if isinstance(error, RemoteError) else None
-        _note_failure(row, fence, diagnosis, fault)
+        if not _note_failure(row, fence, diagnosis, fault):
+            return _newer(wish)
         # Without its cause, in whose frames the refresh token is.
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code, fault) from None
     if _is_someone_else(connection, reply):
         diagnosis = health.IDENTITY_CHANGED
-        _note_failure(row, fence, diagnosis, None)
+        if not _note_failure(row, fence, diagnosis, None):
+            return _newer(wish)
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
     try:
         saved = _save(row, fence, reply, wish.audience)
@@ -267,13 +269,17 @@ def _refresh(wish: _Wish, fence: int) -> AccessToken:
         # Nobody should have to wait for the lease to run out; the old token works on.
         RefreshToken.objects.filter(pk=row.pk, fence=fence).update(lease_until=None)
         raise
-    if saved is None:
-        # Reconnected or removed meanwhile: that is newer than what we hold.
-        newer = _find(wish.connection_id, wish.audience)
-        if newer is None:
-            raise _unavailable(connection.pk, Reaction.RECONNECT, "grant_revoked")
-        return newer
-    return saved
+    return saved or _newer(wish)
+
+
+def _newer(wish: _Wish) -> AccessToken:
+    """Return what is newer than our fence: reconnected, or refreshed after our lease."""
+    newer = _find(wish.connection_id, wish.audience)
+    if newer is None:
+        raise _unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
+    if not wish.is_met_by(newer):  # Whoever has overtaken us is still at it.
+        raise _unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
+    return newer
 
 
 def _is_someone_else(connection: AppConnection, reply: TokenReply) -> bool:
@@ -347,8 +353,8 @@ def _note_success(connection: AppConnection, reply: TokenReply, audience: str) -
         )
 
 
-def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fault | None) -> None:
-    """Remember a failure and when to try again, unless the fence is outdated."""
+def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fault | None) -> bool:
+    """Remember a failure and when to try again; return False if the fence is outdated."""
     now, connection = timezone.now(), row.connection
     values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
     if diagnosis.reaction is Reaction.RECONNECT:
@@ -359,7 +365,7 @@ def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fa
     was_broken = connection.is_broken
     with transaction.atomic(using=database()):
         if not RefreshToken.objects.filter(pk=row.pk, fence=fence).update(**values):
-            return
+            return False
         if fault is not None and fault.http_status == 429:
             RefreshToken.objects.pause(connection, now + _pause(row, diagnosis, fault))
         connection.note_status(diagnosis.status, diagnosis.code, fault)
@@ -369,6 +375,7 @@ def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fa
                 lambda: connection_broken.send_robust(AppConnection, connection=connection),
                 using=database(),
             )
+    return True
 
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from django.db import DatabaseError, connections
+from django.db.models import Q
 from django.utils import timezone
 
 from . import tokens
@@ -39,15 +40,17 @@ class Summary:
 
 def due() -> Iterator[UUID]:
     """Yield the ids of the connections to refresh now, in batches, the longest overdue first."""
-    seen: set[UUID] = set()
+    now, later = timezone.now(), Q()
     while True:
-        rows = RefreshToken.objects.due(timezone.now()).exclude(pk__in=seen)
-        batch = list(rows.values_list("pk", flat=True)[:_BATCH])
+        rows = RefreshToken.objects.due(now).filter(later).order_by("due_at", "connection_id")
+        batch = list(rows.values_list("due_at", "connection_id")[:_BATCH])
         if not batch:
             return
-        # Those of the batch before are claimed, done, paused or another's by now.
-        seen = set(batch)
-        yield from batch
+        at, last = batch[-1]
+        # Not again those that were yielded and still wait for their turn.
+        later = Q(due_at__gt=at) | Q(due_at=at, connection_id__gt=last)
+        for _, connection_id in batch:
+            yield connection_id
 
 
 def refresh_one(connection_id: UUID) -> str:
@@ -89,7 +92,7 @@ def refresh_due(
                 running = _collect(running, done, tick)
         while running:
             running = _collect(running, done, tick)
-        list(pool.map(_close_connections, range(workers)))
+        list(pool.map(_close_connections, [threading.Barrier(workers)] * workers))
     seconds = round(time.monotonic() - began, 3)
     return Summary(**done, seconds=seconds)
 
@@ -98,10 +101,10 @@ def _in_thread(connection_id: UUID) -> str:
     return refresh_one(connection_id)
 
 
-def _close_connections(_: int) -> None:
+def _close_connections(all_at_it: threading.Barrier) -> None:
     """Close this thread's database connections, which nobody else would."""
     connections.close_all()
-    time.sleep(0.01)  # Let every thread of the pool have its turn.
+    all_at_it.wait()  # Or a quick thread would take the turn of another.
 
 
 def _collect(

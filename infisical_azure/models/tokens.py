@@ -48,7 +48,8 @@ class RefreshTokenQuerySet(_SecretQuerySet):
         if not mine.update(lease_until=now + lease, fence=F("fence") + 1):
             return None
         # Only the holder of a running lease changes the fence, and that is us.
-        return int(self.values_list("fence", flat=True).get(pk=connection_id))
+        rows = self.model._default_manager
+        return int(rows.values_list("fence", flat=True).get(pk=connection_id))
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
         """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
