@@ -7,8 +7,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from queue import SimpleQueue
 from uuid import UUID
 
 from django.db import DatabaseError, connections
@@ -82,16 +83,18 @@ def refresh_due(
     """
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
-    running: set[Future[str]] = set()
+    running, ended = 0, SimpleQueue[Future[str]]()
     with ThreadPoolExecutor(workers, thread_name_prefix="infisical_azure_refresh") as pool:
         for connection_id in due():
             if stop is not None and stop.is_set():
                 break
-            running.add(pool.submit(_in_thread, connection_id))
-            if len(running) >= 2 * workers:  # Enough are waiting; memory stays flat.
-                running = _collect(running, done, tick)
-        while running:
-            running = _collect(running, done, tick)
+            pool.submit(_in_thread, connection_id).add_done_callback(ended.put)
+            running += 1
+            if running >= 2 * workers:  # Enough are waiting; memory stays flat.
+                _collect(ended, done, tick)
+                running -= 1
+        for _ in range(running):
+            _collect(ended, done, tick)
         list(pool.map(_close_connections, [threading.Barrier(workers)] * workers))
     seconds = round(time.monotonic() - began, 3)
     return Summary(**done, seconds=seconds)
@@ -108,10 +111,8 @@ def _close_connections(all_at_it: threading.Barrier) -> None:
 
 
 def _collect(
-    running: set[Future[str]], done: Counter[str], tick: Callable[[Counter[str]], None]
-) -> set[Future[str]]:
-    finished, left = wait(running, return_when=FIRST_COMPLETED)
-    for future in finished:
-        done[future.result()] += 1
-        tick(done)
-    return left
+    ended: SimpleQueue[Future[str]], done: Counter[str], tick: Callable[[Counter[str]], None]
+) -> None:
+    """Wait for one and count it."""
+    done[ended.get().result()] += 1
+    tick(done)
