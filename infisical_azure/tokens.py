@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
@@ -73,6 +74,8 @@ class _Wish:
     """Set when the API has rejected the tokens so far."""
     early: bool = False
     """Whether a token that still works is to be replaced ahead of time."""
+    is_for_use: bool = True
+    """Whether the caller uses the token, unlike work in the background."""
 
     def is_met_by(self, held: AccessToken | None) -> bool:
         if held is None:
@@ -132,17 +135,14 @@ def refresh(connection_id: UUID) -> bool:
     Return whether this call did it: False when somebody else is at it or the
     connection is not due. Raises TokenUnavailableError.
     """
-    now = timezone.now()
-    if not RefreshToken.objects.due(now).filter(pk=connection_id).exists():
+    # Due still at the moment of the claim: another may just have done it.
+    row = RefreshToken.objects.claim(connection_id, conf.lease, if_due=True)
+    if row is None:
         return False
-    fence = RefreshToken.objects.claim(connection_id, conf.lease)
-    if fence is None:
-        return False
-    connection = AppConnection.objects.get(pk=connection_id)
-    latest = F("used_at").desc(nulls_last=True)
-    held = AccessToken.objects.filter(connection_id=connection_id).order_by(latest).first()
-    audience = held.resource if held else connection.find_cloud().graph_audience
-    _refresh(_Wish(connection_id=connection_id, audience=audience), fence)
+    held = _held_by(row)
+    audience = held[0].resource if held else row.connection.find_cloud().graph_audience
+    wish = _Wish(connection_id=connection_id, audience=audience, is_for_use=False)
+    _refresh(wish, row, held)
     return True
 
 
@@ -160,7 +160,9 @@ def _use(held: AccessToken) -> Token:
     now = timezone.now()
     if held.used_at is None or held.used_at <= now - _USED_AT_MOST_EVERY:
         unnoted = Q(used_at=None) | Q(used_at__lte=now - _USED_AT_MOST_EVERY)
-        AccessToken.objects.filter(unnoted, pk=held.pk).update(used_at=now)
+        rows = AccessToken.objects.filter(unnoted, pk=held.pk)
+        # Later: a caller's transaction must not keep the row from whoever refreshes it.
+        transaction.on_commit(lambda: rows.update(used_at=now), using=database(), robust=True)
     return Token(
         secret=held.secret,
         resource=held.resource,
@@ -180,10 +182,10 @@ def _replace_early(held: AccessToken) -> AccessToken:
     wish = _Wish(connection_id=held.connection_id, audience=held.resource, early=True)
 
     def replace() -> AccessToken:
-        fence = RefreshToken.objects.claim(wish.connection_id, conf.lease)
-        if fence is None:
+        row = RefreshToken.objects.claim(wish.connection_id, conf.lease)
+        if row is None:
             return held
-        return _refresh_unless_met(wish, fence)
+        return _refresh_unless_met(wish, row)
 
     try:
         return apart(replace, is_usable=lambda: _is_there(held.connection_id))
@@ -194,14 +196,19 @@ def _replace_early(held: AccessToken) -> AccessToken:
 def _obtain(wish: _Wish) -> AccessToken:
     """Get a token that meets the wish, by refreshing it or by waiting for who does."""
     give_up = time.monotonic() + 2 * conf.lease.total_seconds()
-    with in_turn(wish.connection_id):
+    with in_turn((wish.connection_id, wish.audience)) as turn:
         while True:
-            held = _find(wish.connection_id, wish.audience)
+            # Whoever was before us in this process may just have found it.
+            held = turn.left if isinstance(turn.left, AccessToken) else None
+            if not wish.is_met_by(held):
+                held = _find(wish.connection_id, wish.audience)
             if held is not None and wish.is_met_by(held):
+                turn.left = held
                 return held
-            fence = RefreshToken.objects.claim(wish.connection_id, conf.lease)
-            if fence is not None:
-                return _refresh_unless_met(wish, fence)
+            row = RefreshToken.objects.claim(wish.connection_id, conf.lease)
+            if row is not None:
+                turn.left = refreshed = _refresh_unless_met(wish, row)
+                return refreshed
             _raise_if_hopeless(wish)
             if time.monotonic() > give_up:
                 raise _unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
@@ -225,18 +232,22 @@ def _raise_if_hopeless(wish: _Wish) -> None:
         )
 
 
-def _refresh_unless_met(wish: _Wish, fence: int) -> AccessToken:
+def _refresh_unless_met(wish: _Wish, row: RefreshToken) -> AccessToken:
     """Look once more with the claim in hand: the last holder may just have been done."""
     held = _find(wish.connection_id, wish.audience)
     if held is not None and wish.is_met_by(held):
-        RefreshToken.objects.filter(pk=wish.connection_id, fence=fence).update(lease_until=None)
+        RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(lease_until=None)
         return held
-    return _refresh(wish, fence)
+    return _refresh(wish, row)
 
 
-def _refresh(wish: _Wish, fence: int) -> AccessToken:
-    rows = RefreshToken.objects.with_secret().select_related("connection")
-    row: RefreshToken = rows.get(pk=wish.connection_id)
+def _held_by(row: RefreshToken) -> list[AccessToken]:
+    """Return a connection's access tokens, the one used latest first."""
+    latest = F("used_at").desc(nulls_last=True)
+    return list(AccessToken.objects.filter(connection=row.pk).order_by(latest))
+
+
+def _refresh(wish: _Wish, row: RefreshToken, held: list[AccessToken] | None = None) -> AccessToken:
     connection = row.connection
     try:
         reply = entra.refresh(
@@ -254,26 +265,32 @@ def _refresh(wish: _Wish, fence: int) -> AccessToken:
             is_graph=wish.audience == connection.find_cloud().graph_audience,
         )
         fault = error.fault if isinstance(error, RemoteError) else None
-        _note_failure(row, fence, diagnosis, fault)
+        if not _note_failure(row, diagnosis, fault):
+            return _newer(wish)
         # Without its cause, in whose frames the refresh token is.
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code, fault) from None
     if _is_someone_else(connection, reply):
         diagnosis = health.IDENTITY_CHANGED
-        _note_failure(row, fence, diagnosis, None)
+        if not _note_failure(row, diagnosis, None):
+            return _newer(wish)
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
     try:
-        saved = _save(row, fence, reply, wish.audience)
+        saved = _save(row, reply, wish, _held_by(row) if held is None else held)
     except DatabaseError:
         # Nobody should have to wait for the lease to run out; the old token works on.
-        RefreshToken.objects.filter(pk=row.pk, fence=fence).update(lease_until=None)
+        RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(lease_until=None)
         raise
-    if saved is None:
-        # Reconnected or removed meanwhile: that is newer than what we hold.
-        newer = _find(wish.connection_id, wish.audience)
-        if newer is None:
-            raise _unavailable(connection.pk, Reaction.RECONNECT, "grant_revoked")
-        return newer
-    return saved
+    return saved or _newer(wish)
+
+
+def _newer(wish: _Wish) -> AccessToken:
+    """Return what is newer than our fence: reconnected, or refreshed after our lease."""
+    newer = _find(wish.connection_id, wish.audience)
+    if newer is None:
+        raise _unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
+    if not wish.is_met_by(newer):  # Whoever has overtaken us is still at it.
+        raise _unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
+    return newer
 
 
 def _is_someone_else(connection: AppConnection, reply: TokenReply) -> bool:
@@ -294,33 +311,41 @@ def early(issued_at: datetime, expires_at: datetime) -> datetime:
     return expires_at - (expires_at - issued_at) * random.uniform(0.05, 0.2)  # noqa: S311
 
 
-def _save(row: RefreshToken, fence: int, reply: TokenReply, audience: str) -> AccessToken | None:
+def _save(
+    row: RefreshToken, reply: TokenReply, wish: _Wish, held: list[AccessToken]
+) -> AccessToken | None:
     """Save a reply unless the fence is no longer the newest; then return None."""
-    now = timezone.now()
+    now, audience = timezone.now(), wish.audience
     refresh_at = early(reply.issued_at, reply.expires_at)
     expires_at = now + RefreshToken.LIFETIME if reply.refresh_token else row.expires_at
-    is_used = AccessToken.objects.filter(connection=row.pk, used_at__gt=now - _IN_USE).exists()
-    values = {
+    is_used = any(one.used_at and one.used_at > now - _IN_USE for one in held)
+    values: dict[str, Any] = {
         "lease_until": None,
         "next_try_at": None,
         "failures": 0,
         "expires_at": expires_at,
         "due_at": refresh_at if is_used else keep_alive_at(expires_at),
     }
+    if reply.refresh_token is not None:
+        row.secret = reply.refresh_token
+        values["secret"] = RefreshToken._meta.get_field("secret").pre_save(row, add=False)
     with transaction.atomic(using=database()):
         # This UPDATE locks the row, so what follows is decided here.
-        if not RefreshToken.objects.filter(pk=row.pk, fence=fence).update(**values):
+        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
             return None
-        if reply.refresh_token is not None:
-            row.secret = reply.refresh_token
-            row.save(update_fields=["secret"])
-        access = AccessToken.objects.filter(connection=row.pk, resource=audience).first()
-        access = access or AccessToken(connection_id=row.pk, resource=audience)
+        # Only the holder of the newest fence writes these rows, and it is ours.
+        same = (one for one in held if one.resource == audience)
+        access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
         access.secret = reply.access_token
         access.scopes = list(reply.scopes)
         access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
         access.refresh_at = refresh_at
-        access.save()
+        # Without a use of ours not used_at, which others note meanwhile.
+        written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
+        if wish.is_for_use:  # Those who wait for it need not note it each.
+            access.used_at = now
+            written.append("used_at")
+        access.save(update_fields=None if access._state.adding else written)
         _note_success(row.connection, reply, audience)
     return access
 
@@ -347,8 +372,8 @@ def _note_success(connection: AppConnection, reply: TokenReply, audience: str) -
         )
 
 
-def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fault | None) -> None:
-    """Remember a failure and when to try again, unless the fence is outdated."""
+def _note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> bool:
+    """Remember a failure and when to try again; return False if the fence is outdated."""
     now, connection = timezone.now(), row.connection
     values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
     if diagnosis.reaction is Reaction.RECONNECT:
@@ -358,8 +383,8 @@ def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fa
         values |= {"next_try_at": next_try_at, "due_at": next_try_at}
     was_broken = connection.is_broken
     with transaction.atomic(using=database()):
-        if not RefreshToken.objects.filter(pk=row.pk, fence=fence).update(**values):
-            return
+        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
+            return False
         if fault is not None and fault.http_status == 429:
             RefreshToken.objects.pause(connection, now + _pause(row, diagnosis, fault))
         connection.note_status(diagnosis.status, diagnosis.code, fault)
@@ -369,6 +394,7 @@ def _note_failure(row: RefreshToken, fence: int, diagnosis: Diagnosis, fault: Fa
                 lambda: connection_broken.send_robust(AppConnection, connection=connection),
                 using=database(),
             )
+    return True
 
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:

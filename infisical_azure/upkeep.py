@@ -7,11 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from queue import SimpleQueue
 from uuid import UUID
 
 from django.db import DatabaseError, connections
+from django.db.models import Q
 from django.utils import timezone
 
 from . import tokens
@@ -39,15 +41,17 @@ class Summary:
 
 def due() -> Iterator[UUID]:
     """Yield the ids of the connections to refresh now, in batches, the longest overdue first."""
-    seen: set[UUID] = set()
+    now, later = timezone.now(), Q()
     while True:
-        rows = RefreshToken.objects.due(timezone.now()).exclude(pk__in=seen)
-        batch = list(rows.values_list("pk", flat=True)[:_BATCH])
+        rows = RefreshToken.objects.due(now).filter(later).order_by("due_at", "connection_id")
+        batch = list(rows.values_list("due_at", "connection_id")[:_BATCH])
         if not batch:
             return
-        # Those of the batch before are claimed, done, paused or another's by now.
-        seen = set(batch)
-        yield from batch
+        at, last = batch[-1]
+        # Not again those that were yielded and still wait for their turn.
+        later = Q(due_at__gt=at) | Q(due_at=at, connection_id__gt=last)
+        for _, connection_id in batch:
+            yield connection_id
 
 
 def refresh_one(connection_id: UUID) -> str:
@@ -79,17 +83,19 @@ def refresh_due(
     """
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
-    running: set[Future[str]] = set()
+    running, ended = 0, SimpleQueue[Future[str]]()
     with ThreadPoolExecutor(workers, thread_name_prefix="infisical_azure_refresh") as pool:
         for connection_id in due():
             if stop is not None and stop.is_set():
                 break
-            running.add(pool.submit(_in_thread, connection_id))
-            if len(running) >= 2 * workers:  # Enough are waiting; memory stays flat.
-                running = _collect(running, done, tick)
-        while running:
-            running = _collect(running, done, tick)
-        list(pool.map(_close_connections, range(workers)))
+            pool.submit(_in_thread, connection_id).add_done_callback(ended.put)
+            running += 1
+            if running >= 2 * workers:  # Enough are waiting; memory stays flat.
+                _collect(ended, done, tick)
+                running -= 1
+        for _ in range(running):
+            _collect(ended, done, tick)
+        list(pool.map(_close_connections, [threading.Barrier(workers)] * workers))
     seconds = round(time.monotonic() - began, 3)
     return Summary(**done, seconds=seconds)
 
@@ -98,17 +104,15 @@ def _in_thread(connection_id: UUID) -> str:
     return refresh_one(connection_id)
 
 
-def _close_connections(_: int) -> None:
+def _close_connections(all_at_it: threading.Barrier) -> None:
     """Close this thread's database connections, which nobody else would."""
     connections.close_all()
-    time.sleep(0.01)  # Let every thread of the pool have its turn.
+    all_at_it.wait()  # Or a quick thread would take the turn of another.
 
 
 def _collect(
-    running: set[Future[str]], done: Counter[str], tick: Callable[[Counter[str]], None]
-) -> set[Future[str]]:
-    finished, left = wait(running, return_when=FIRST_COMPLETED)
-    for future in finished:
-        done[future.result()] += 1
-        tick(done)
-    return left
+    ended: SimpleQueue[Future[str]], done: Counter[str], tick: Callable[[Counter[str]], None]
+) -> None:
+    """Wait for one and count it."""
+    done[ended.get().result()] += 1
+    tick(done)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -16,6 +17,7 @@ from django.urls import reverse
 
 from infisical_azure.host import get_host
 
+from . import database
 from .microsoft import CODE, TENANT, Microsoft
 
 if settings.ROOT_URLCONF == "tests.urls":
@@ -92,3 +94,18 @@ def admin_user(organization: Model) -> User:
 @pytest.fixture
 def browser(admin_user: User, organization: Model, microsoft: Microsoft) -> Browser:
     return Browser(admin_user, organization, microsoft)
+
+
+if database.is_sqlite():
+
+    @pytest.fixture
+    def committed(tmp_path: Path, django_db_blocker: Any) -> Iterator[None]:
+        """Give a database that other threads and processes see."""
+        with django_db_blocker.unblock(), database.sqlite_file(tmp_path / "site.sqlite3"):
+            yield
+
+else:
+
+    @pytest.fixture
+    def committed(transactional_db: None) -> None:
+        """Give a database that other threads and processes see."""

@@ -70,6 +70,23 @@ def postgresql() -> Iterator[str]:
                 server.wait(timeout=30)
 
 
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run a Redis server that keeps nothing and give its URL."""
+    program, port = find_program("redis-server"), free_port()
+    assert program, "Redis is not installed"
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
+        command += ["--save", "", "--appendonly", "no"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+            try:
+                _wait_for(port, server)
+                yield f"redis://127.0.0.1:{port}/0"
+            finally:
+                server.terminate()
+                server.wait(timeout=30)
+
+
 if __name__ == "__main__":
     with postgresql() as url:
         done = subprocess.run(sys.argv[1:], env={**os.environ, "DATABASE_URL": url}, check=False)

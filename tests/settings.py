@@ -68,4 +68,5 @@ INFISICAL_AZURE = {
     }[ORGANIZATION],
     # Set for the processes that tests start.
     "CLOUDS": os.environ.get("TEST_CLOUDS", "public").split(","),
+    "TOTAL_TIMEOUT": float(os.environ.get("TEST_TOTAL_TIMEOUT", "20")),
 }

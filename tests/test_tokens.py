@@ -145,6 +145,7 @@ def test_early_refresh_replaces_a_token_that_still_works(
     assert microsoft.count("token") == 1
 
 
+@pytest.mark.django_db(transaction=True)
 def test_use_is_noted_once_a_minute(
     connection: AppConnection, django_assert_num_queries: Any
 ) -> None:

@@ -36,19 +36,23 @@ class RefreshTokenQuerySet(_SecretQuerySet):
             revoked_at=None,
         )
 
-    def claim(self, connection_id: uuid.UUID, lease: timedelta) -> int | None:
+    def claim(
+        self, connection_id: uuid.UUID, lease: timedelta, *, if_due: bool = False
+    ) -> RefreshToken | None:
         """
-        Take the right to refresh this connection; return the fence, or None.
+        Take the right to refresh this connection; return the row with its fence, or None.
 
         Whoever saves a result must still hold the newest fence: then a holder that
         was slower than its lease, or overtaken by a reconnect, changes nothing.
         """
         now = timezone.now()
-        mine = self.free(now).filter(pk=connection_id)
+        mine = (self.due(now) if if_due else self.free(now)).filter(pk=connection_id)
         if not mine.update(lease_until=now + lease, fence=F("fence") + 1):
             return None
         # Only the holder of a running lease changes the fence, and that is us.
-        return int(self.values_list("fence", flat=True).get(pk=connection_id))
+        rows = RefreshToken.objects.with_secret().select_related("connection")
+        claimed: RefreshToken = rows.get(pk=connection_id)
+        return claimed
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
         """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
