@@ -21,7 +21,7 @@ from .crowd import connect, environment, multiply
 
 DUE = 2000
 #: TEST_TOTAL_TIMEOUT of the workers, and 5 to spare.
-LEASE = 8
+LEASE = 15
 EACH = 4  # Tasks at a time in each worker.
 WORKER = ["worker", "--concurrency", str(EACH), "--loglevel", "ERROR", "--without-gossip"]
 
@@ -29,7 +29,7 @@ WORKER = ["worker", "--concurrency", str(EACH), "--loglevel", "ERROR", "--withou
 def celery(broker: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "tests.celery_app", "--quiet", *arguments],
-        env=environment(BROKER_URL=broker, TEST_TOTAL_TIMEOUT="3", PYTHONWARNINGS="ignore"),
+        env=environment(BROKER_URL=broker, TEST_TOTAL_TIMEOUT="10", PYTHONWARNINGS="ignore"),
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -1,0 +1,100 @@
+"""The German catalogue: whole, compiled, and what people see."""
+
+from __future__ import annotations
+
+import ast
+import gettext
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.utils import translation
+
+from .conftest import Browser
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "infisical_azure"
+PO = Path("locale", "de", "LC_MESSAGES", "django.po")
+
+PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}|</?\w+>|\b[A-Z]+_[A-Z_]+\b")
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return the messages of a .po file; an obsolete, fuzzy or unknown line fails."""
+    messages: dict[str, str] = {}
+    msgid, is_translation = "", False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line or (line.startswith("#") and not line.startswith("#~")):
+            assert not (line.startswith("#,") and "fuzzy" in line), f"fuzzy after {msgid!r}"
+            continue
+        match = re.fullmatch(r'(msgid |msgstr |)(".*")', line)
+        assert match, f"{path.name} holds what this test can't read: {line}"
+        keyword, text = match[1], ast.literal_eval(match[2])
+        if keyword == "msgid ":
+            msgid, is_translation = text, False
+        elif keyword == "msgstr ":
+            assert msgid not in messages, f"{msgid!r} is there twice"
+            messages[msgid], is_translation = text, True
+        elif is_translation:
+            messages[msgid] += text
+        else:
+            msgid += text
+    return messages
+
+
+def test_every_message_is_translated_and_keeps_its_placeholders() -> None:
+    messages = read(PACKAGE / PO)
+    assert len(messages) > 250
+    for msgid, msgstr in messages.items():
+        assert msgstr.strip(), f"{msgid!r} is untranslated"
+        if msgid:
+            expected = sorted(PLACEHOLDER.findall(msgid))
+            assert sorted(PLACEHOLDER.findall(msgstr)) == expected, msgid
+
+
+def test_compiled_catalogue_is_up_to_date() -> None:
+    with (PACKAGE / PO).with_suffix(".mo").open("rb") as file:
+        compiled = vars(gettext.GNUTranslations(file))["_catalog"]
+    messages = read(PACKAGE / PO)
+    # msgfmt leaves out of the header when the messages were extracted.
+    del compiled[""], messages[""]
+    assert compiled == messages, "Run compilemessages in infisical_azure."
+
+
+@pytest.mark.django_db
+def test_page_is_in_german(browser: Browser) -> None:
+    with translation.override("de"):
+        empty = browser.get(browser.url("connection_list")).content.decode()
+        browser.connect()
+        full = browser.get(browser.url("connection_list")).content.decode()
+    assert "<h1>App-Verbindungen</h1>" in empty
+    assert "Noch keine Verbindungen" in empty
+    for page in (empty, full):
+        assert "Verbindung hinzufügen" in page
+        assert "Add connection" not in page
+    assert "Verbindungen dieser Organisation" in full
+    assert "Die Azure-Verbindung production ist bereit." in full
+
+
+@pytest.mark.slow
+def test_no_message_is_missing_or_left_over(tmp_path: Path) -> None:
+    if shutil.which("xgettext") is None:
+        reason = "THE CATALOGUE WAS NOT COMPARED: there is no xgettext. apt-get install gettext"
+        if os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    copy = tmp_path / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "locale"))
+    (copy / "locale").mkdir()
+    # -P, lest a module of the copy hides another of that name.
+    command = [sys.executable, "-P", "-m", "django", "makemessages", "-l", "de", "--no-location"]
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, cwd=copy, env=environ, check=True, capture_output=True)
+    # What makemessages starts anew has a header that calls itself fuzzy.
+    fresh = copy / PO
+    fresh.write_text(fresh.read_text(encoding="utf-8").replace("#, fuzzy\n", ""), encoding="utf-8")
+    assert read(fresh).keys() == read(PACKAGE / PO).keys(), "Run makemessages and translate."
