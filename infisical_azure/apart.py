@@ -11,6 +11,8 @@ from django.db import DatabaseError, connections
 from .models import database
 
 Result = TypeVar("Result")
+# The caller waits for us: what it has locked must not keep us for long.
+_PATIENCE = {"sqlite": "PRAGMA busy_timeout = 200", "postgresql": "SET lock_timeout = '2s'"}
 
 
 def apart(work: Callable[[], Result], *, is_usable: Callable[[], bool]) -> Result:
@@ -37,11 +39,7 @@ def _run(work: Callable[[], Result], is_usable: Callable[[], bool]) -> tuple[boo
     connection = connections[database()]
     try:
         with connection.cursor() as cursor:
-            # The caller waits for us: what it has locked must not keep us for long.
-            if connection.vendor == "sqlite":
-                cursor.execute("PRAGMA busy_timeout = 200")
-            elif connection.vendor == "postgresql":
-                cursor.execute("SET lock_timeout = '2s'")
+            cursor.execute(_PATIENCE.get(connection.vendor, "SELECT 1"))
         return (True, [work()]) if is_usable() else (False, [])
     except DatabaseError:
         return False, []

@@ -30,8 +30,18 @@ SCOPES = (
 TRACE = "33333333-3333-4333-8333-333333333333"
 CORRELATION = "44444444-4444-4444-8444-444444444444"
 
+OTHER_CLOUDS = [
+    re.compile(rf"https://{host}/[^/]+/v2.0/.well-known/openid-configuration")
+    for host in ("login.microsoftonline.us", "login.partner.microsoftonline.cn")
+]
+
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_OTHER_CLOUDS = [
+    re.compile(rf"https://{host}/[^/]+/v2.0/.well-known/openid-configuration")
+    for host in ("login.microsoftonline.us", "login.partner.microsoftonline.cn")
+]
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 type_of_answer = Callable[[Any], tuple[int, dict[str, str], str | bytes]]
 
@@ -83,10 +93,10 @@ class Microsoft:
             ]
         }
         self.override: dict[str, Any] = {}
+        self.before: dict[str, Callable[[], object]] = {}
         self.requests: list[Any] = []
-        for other in ("login.microsoftonline.us", "login.partner.microsoftonline.cn"):
-            pattern = rf"https://{other}/[^/]+/v2.0/.well-known/openid-configuration"
-            mock.add("GET", re.compile(pattern), status=400, json=error(90002, "invalid_tenant"))
+        for other in OTHER_CLOUDS:
+            mock.add("GET", other, status=400, json=error(90002, "invalid_tenant"))
         for kind, method, pattern in (
             ("discovery", "GET", rf"{AUTHORITY}/[^/]+/v2.0/.well-known/openid-configuration"),
             ("keys", "GET", rf"{AUTHORITY}/[^/]+/discovery/v2.0/keys"),
@@ -115,6 +125,7 @@ class Microsoft:
     def _answer(self, kind: str) -> type_of_answer:
         def answer(request: Any) -> tuple[int, dict[str, str], str | bytes]:
             self.requests.append((kind, request))
+            self.before.get(kind, bool)()
             if kind in self.override:
                 override = self.override[kind]
                 if isinstance(override, Exception):

@@ -13,7 +13,7 @@ from infisical_azure.forms import AzureConnectionForm, ConnectionDetailsForm
 from infisical_azure.models import AppConnection
 
 from .hostapp.host import make_organization
-from .microsoft import TENANT, Microsoft, error
+from .microsoft import OTHER_CLOUDS, TENANT, Microsoft, error
 
 pytestmark = pytest.mark.django_db
 
@@ -146,3 +146,38 @@ def test_cloud_is_asked_for_only_when_there_are_several(
 
 def test_method_is_oauth(organization: Model, microsoft: Microsoft) -> None:
     assert set(azure_form(organization, method="client-secret").errors) == {"method"}
+
+
+@pytest.mark.parametrize(
+    ("clouds", "advice"),
+    [
+        (["public"], "The operator of this site must enable that cloud first."),
+        (["public", "us-government"], "Choose that cloud."),
+    ],
+)
+def test_tenant_of_another_cloud_is_recognised_and_named(
+    organization: Model, microsoft: Microsoft, settings: Any, clouds: list[str], advice: str
+) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": clouds}
+    microsoft.fail("discovery", 400, error(90002, "invalid_tenant"))
+    url = f"https://login.microsoftonline.us/{TENANT}/v2.0/.well-known/openid-configuration"
+    found = {"issuer": f"https://login.microsoftonline.us/{TENANT}/v2.0"}
+    microsoft.mock.remove("GET", OTHER_CLOUDS[0])
+    microsoft.mock.get(url, json=found)
+    form = azure_form(organization, cloud_name="public")
+    assert form.errors == {"tenant": [f"This directory is in Azure US Government. {advice}"]}
+
+
+def test_cloud_of_the_hosts_own_is_not_compared_with_microsofts(
+    organization: Model, microsoft: Microsoft, settings: Any
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE,
+        "CLOUDS": ["tests.test_conf.SOVEREIGN"],
+    }
+    microsoft.fail("discovery", 400, error(90002, "invalid_tenant"))
+    form = azure_form(organization)
+    assert "Sovereign knows no directory" in form.errors["tenant"][0]
+    assert {call.request.url.split("/")[2] for call in microsoft.mock.calls} == {
+        "login.microsoftonline.com"
+    }

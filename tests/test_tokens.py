@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 import time_machine
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connections
+from django.db import connection as database
 from django.utils import timezone
 
 from infisical_azure import health, tokens
@@ -556,3 +562,112 @@ def test_waiting_ends(connection: AppConnection, settings: Any) -> None:
     expire()
     RefreshToken.objects.update(lease_until=timezone.now() + timedelta(hours=1))
     assert refused(connection).reaction is Reaction.RETRY
+
+
+# Between two steps
+
+
+def test_reply_without_id_token_is_taken(connection: AppConnection, microsoft: Microsoft) -> None:
+    microsoft.omit = {"id_token"}
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+
+
+def renew() -> None:
+    """Do what another process does: refresh, with a newer fence."""
+    row = RefreshToken.objects.get()
+    row.fence += 1
+    row.save(update_fields=["fence"])
+    held = AccessToken.objects.get()
+    held.secret = "CANARY-newest"  # noqa: S105
+    held.issued_at = timezone.now()
+    held.refresh_at = held.expires_at = timezone.now() + timedelta(hours=1)
+    held.save()
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["refused", "someone else"])
+def test_20_overtaken_holder_whose_own_attempt_failed_gives_the_newer_token(
+    connection: AppConnection, microsoft: Microsoft, fails: bool
+) -> None:
+    microsoft.before["token"] = renew
+    if fails:
+        microsoft.fail("token", 400, error(50173))
+    else:
+        microsoft.claims = {"oid": OTHER_TENANT}
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-newest"
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+    assert RefreshToken.objects.get().revoked_at is None
+
+
+def test_20_overtaken_holder_gives_no_old_token(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.before["token"] = lambda: RefreshToken.objects.update(fence=99)
+    expire()
+    assert refused(connection).reaction is Reaction.RETRY
+    assert RefreshToken.objects.get().secret.reveal() == REFRESH_TOKEN
+
+
+def test_refresh_that_ended_before_the_claim_is_not_repeated(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    expire()
+    done = []
+
+    def finish_first(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_refreshtoken"') and not done:
+            done.append(True)
+            renew()
+        return execute(sql, *args)
+
+    with database.execute_wrapper(finish_first):
+        assert tokens.get_token(connection).reveal() == "CANARY-newest"
+    assert microsoft.requests == []
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_database_that_fails_at_the_save_leaves_no_lease(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_accesstoken"'):
+            raise OperationalError
+        return execute(sql, *args)
+
+    expire()
+    with database.execute_wrapper(fail), pytest.raises(OperationalError):
+        tokens.get_token(connection)
+    row = RefreshToken.objects.get()
+    assert row.lease_until is None
+    assert row.secret.reveal() == REFRESH_TOKEN
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+
+
+def test_waiting_threads_share_what_one_of_them_got(
+    committed: None, browser: Browser, microsoft: Microsoft
+) -> None:
+    browser.connect()
+    connection = AppConnection.objects.get()
+    microsoft.requests.clear()
+    microsoft.before["token"] = lambda: time.sleep(0.2)
+    expire()
+    barrier = threading.Barrier(8)
+
+    def fetch(_: int) -> str:
+        barrier.wait()
+        try:
+            return tokens.get_token(connection).reveal()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(fetch, range(8))) == [ACCESS_TOKEN] * 8
+    assert microsoft.count("token") == 1
+
+
+def test_disabled_cloud_says_what_to_do(connection: AppConnection, settings: Any) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": ["china"]}
+    with pytest.raises(ImproperlyConfigured, match="CLOUDS"):
+        tokens.get_token(connection)

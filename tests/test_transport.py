@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 import time
@@ -139,6 +140,15 @@ def test_no_drip_outlives_the_total_timeout(peer: Peer, parts: list[bytes | floa
     with pytest.raises(UnavailableError, match="timeout"):
         fetch(peer)
     assert time.monotonic() - began < 2
+
+
+def test_deadline_that_comes_before_the_connection_ends_it_at_once() -> None:
+    deadline = transport._Deadline(60)
+    deadline.end()
+    here, there = socket.socketpair()
+    with here, there:
+        deadline.watch(here)
+        assert there.recv(1) == b""
 
 
 def test_nothing_compressed_is_asked_for(peer: Peer) -> None:

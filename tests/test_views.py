@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError
+from django.db import connection as database
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
@@ -356,6 +358,18 @@ def test_change_with_errors_keeps_the_saved_name_in_the_heading(
     assert 'value="Not A Slug"' in page
     connection.refresh_from_db()
     assert connection.name == "production"
+
+
+def test_name_taken_since_the_form_looked(browser: Browser, connection: AppConnection) -> None:
+    def take(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_appconnection"'):
+            raise IntegrityError
+        return execute(sql, *args)
+
+    url = browser.url("connection_edit", connection.pk)
+    with database.execute_wrapper(take):
+        page = browser.post(url, {"name": "renamed"}).content.decode()
+    assert "already has a connection named “renamed”" in page
 
 
 def test_removing_asks_for_the_name(browser: Browser, connection: AppConnection) -> None:
