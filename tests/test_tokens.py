@@ -579,7 +579,7 @@ def renew() -> None:
     row.fence += 1
     row.save(update_fields=["fence"])
     held = AccessToken.objects.get()
-    held.secret = "CANARY-newest"  # noqa: S105
+    held.secret = "CANARY-newest"
     held.issued_at = timezone.now()
     held.refresh_at = held.expires_at = timezone.now() + timedelta(hours=1)
     held.save()
