@@ -36,12 +36,7 @@ OTHER_CLOUDS = [
 ]
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-OTHER_OTHER_CLOUDS = [
-    re.compile(rf"https://{host}/[^/]+/v2.0/.well-known/openid-configuration")
-    for host in ("login.microsoftonline.us", "login.partner.microsoftonline.cn")
-]
-
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 type_of_answer = Callable[[Any], tuple[int, dict[str, str], str | bytes]]
 
