@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from . import entra, health
@@ -128,21 +128,18 @@ def get_token(
         raise
 
 
-def refresh(connection_id: UUID) -> bool:
+def refresh(row: RefreshToken) -> bool:
     """
-    Refresh a connection's Graph token ahead of time, for work in the background.
+    Refresh a connection's most used token ahead of time, for work in the background.
 
-    Return whether this call did it: False when somebody else is at it or the
-    connection is not due. Raises TokenUnavailableError.
+    `row` is one of ``RefreshToken.objects.due(now).to_refresh()``. Return whether this
+    call did it: False when somebody else has, or is at it. Raises TokenUnavailableError.
     """
-    # Due still at the moment of the claim: another may just have done it.
-    row = RefreshToken.objects.claim(connection_id, conf.lease, if_due=True)
-    if row is None:
+    if not row.claim(conf.lease):
         return False
     held = _held_by(row)
     audience = held[0].resource if held else row.connection.find_cloud().graph_audience
-    wish = _Wish(connection_id=connection_id, audience=audience, is_for_use=False)
-    _refresh(wish, row, held)
+    _refresh(_Wish(connection_id=row.pk, audience=audience, is_for_use=False), row)
     return True
 
 
@@ -182,8 +179,8 @@ def _replace_early(held: AccessToken) -> AccessToken:
     wish = _Wish(connection_id=held.connection_id, audience=held.resource, early=True)
 
     def replace() -> AccessToken:
-        row = RefreshToken.objects.claim(wish.connection_id, conf.lease)
-        if row is None:
+        row = _row_of(wish)
+        if row is None or not row.claim(conf.lease):
             return held
         return _refresh_unless_met(wish, row)
 
@@ -205,26 +202,32 @@ def _obtain(wish: _Wish) -> AccessToken:
             if held is not None and wish.is_met_by(held):
                 turn.left = held
                 return held
-            row = RefreshToken.objects.claim(wish.connection_id, conf.lease)
-            if row is not None:
+            row = _row_of(wish)
+            if row is None:
+                raise _unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
+            _raise_if_hopeless(row)
+            if row.claim(conf.lease):
                 turn.left = refreshed = _refresh_unless_met(wish, row)
                 return refreshed
-            _raise_if_hopeless(wish)
             if time.monotonic() > give_up:
                 raise _unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
             time.sleep(_POLL_SECONDS)
 
 
-def _raise_if_hopeless(wish: _Wish) -> None:
-    """Raise what is known, unless somebody is refreshing and it is worth waiting."""
-    row = RefreshToken.objects.select_related("connection").filter(pk=wish.connection_id).first()
-    if row is None:
-        raise _unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
+def _row_of(wish: _Wish) -> RefreshToken | None:
+    found: RefreshToken | None = (
+        RefreshToken.objects.to_refresh().filter(pk=wish.connection_id).first()
+    )
+    return found
+
+
+def _raise_if_hopeless(row: RefreshToken) -> None:
+    """Raise what is known of a token that is not to be had by trying or waiting."""
     if row.revoked_at is not None:
-        raise _unavailable(wish.connection_id, Reaction.RECONNECT, row.connection.problem)
+        raise _unavailable(row.pk, Reaction.RECONNECT, row.connection.problem)
     if row.next_try_at is not None and row.next_try_at > timezone.now():
         raise TokenUnavailableError(
-            connection_id=wish.connection_id,
+            connection_id=row.pk,
             reaction=health.reaction_of(row.connection),
             problem=row.connection.problem,
             correlation_id=row.connection.correlation_id,
@@ -236,18 +239,18 @@ def _refresh_unless_met(wish: _Wish, row: RefreshToken) -> AccessToken:
     """Look once more with the claim in hand: the last holder may just have been done."""
     held = _find(wish.connection_id, wish.audience)
     if held is not None and wish.is_met_by(held):
-        RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(lease_until=None)
+        row.release()
         return held
     return _refresh(wish, row)
 
 
 def _held_by(row: RefreshToken) -> list[AccessToken]:
     """Return a connection's access tokens, the one used latest first."""
-    latest = F("used_at").desc(nulls_last=True)
-    return list(AccessToken.objects.filter(connection=row.pk).order_by(latest))
+    held = row.connection.access_tokens.all()
+    return sorted(held, key=lambda one: one.used_at or one.issued_at, reverse=True)
 
 
-def _refresh(wish: _Wish, row: RefreshToken, held: list[AccessToken] | None = None) -> AccessToken:
+def _refresh(wish: _Wish, row: RefreshToken) -> AccessToken:
     connection = row.connection
     try:
         reply = entra.refresh(
@@ -275,10 +278,10 @@ def _refresh(wish: _Wish, row: RefreshToken, held: list[AccessToken] | None = No
             return _newer(wish)
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
     try:
-        saved = _save(row, reply, wish, _held_by(row) if held is None else held)
+        saved = _save(row, reply, wish)
     except DatabaseError:
         # Nobody should have to wait for the lease to run out; the old token works on.
-        RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(lease_until=None)
+        row.release()
         raise
     return saved or _newer(wish)
 
@@ -311,10 +314,9 @@ def early(issued_at: datetime, expires_at: datetime) -> datetime:
     return expires_at - (expires_at - issued_at) * random.uniform(0.05, 0.2)  # noqa: S311
 
 
-def _save(
-    row: RefreshToken, reply: TokenReply, wish: _Wish, held: list[AccessToken]
-) -> AccessToken | None:
+def _save(row: RefreshToken, reply: TokenReply, wish: _Wish) -> AccessToken | None:
     """Save a reply unless the fence is no longer the newest; then return None."""
+    held = _held_by(row)
     now, audience = timezone.now(), wish.audience
     refresh_at = early(reply.issued_at, reply.expires_at)
     expires_at = now + RefreshToken.LIFETIME if reply.refresh_token else row.expires_at

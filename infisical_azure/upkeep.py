@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.models import Q
 from django.utils import timezone
@@ -20,6 +21,7 @@ from . import tokens
 from .conf import conf
 from .exceptions import TokenUnavailableError
 from .models import RefreshToken
+from .models.tokens import RefreshTokenQuerySet
 
 logger = logging.getLogger(__name__)
 _BATCH = 200
@@ -40,32 +42,15 @@ class Summary:
 
 
 def due() -> Iterator[UUID]:
-    """Yield the ids of the connections to refresh now, in batches, the longest overdue first."""
-    now, later = timezone.now(), Q()
-    while True:
-        rows = RefreshToken.objects.due(now).filter(later).order_by("due_at", "connection_id")
-        batch = list(rows.values_list("due_at", "connection_id")[:_BATCH])
-        if not batch:
-            return
-        at, last = batch[-1]
-        # Not again those that were yielded and still wait for their turn.
-        later = Q(due_at__gt=at) | Q(due_at=at, connection_id__gt=last)
-        for _, connection_id in batch:
-            yield connection_id
+    """Yield the ids of the connections to refresh now, the longest overdue first."""
+    for row in _pages(RefreshToken.objects.due(timezone.now())):
+        yield row.pk
 
 
 def refresh_one(connection_id: UUID) -> str:
     """Refresh a connection if it is due; return refreshed, failed or skipped."""
-    try:
-        return "refreshed" if tokens.refresh(connection_id) else "skipped"
-    except TokenUnavailableError as error:
-        logger.warning("%s", error)
-        return "failed"
-    except DatabaseError as error:
-        logger.error(
-            "The connection %s was not refreshed: %s.", connection_id, type(error).__name__
-        )
-        return "failed"
+    row = RefreshToken.objects.due(timezone.now()).to_refresh().filter(pk=connection_id).first()
+    return "skipped" if row is None else _refresh(row)
 
 
 def refresh_due(
@@ -85,10 +70,11 @@ def refresh_due(
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()
     with ThreadPoolExecutor(workers, thread_name_prefix="infisical_azure_refresh") as pool:
-        for connection_id in due():
+        rows = RefreshToken.objects.due(timezone.now()).to_refresh()
+        for row in _pages(rows.prefetch_related("connection__access_tokens")):
             if stop is not None and stop.is_set():
                 break
-            pool.submit(_in_thread, connection_id).add_done_callback(ended.put)
+            pool.submit(_refresh, row).add_done_callback(ended.put)
             running += 1
             if running >= 2 * workers:  # Enough are waiting; memory stays flat.
                 _collect(ended, done, tick)
@@ -100,8 +86,23 @@ def refresh_due(
     return Summary(**done, seconds=seconds)
 
 
-def _in_thread(connection_id: UUID) -> str:
-    return refresh_one(connection_id)
+def _pages(rows: RefreshTokenQuerySet) -> Iterator[RefreshToken]:
+    """Yield the rows, read in batches; none twice, though they stay due for a while."""
+    later = Q()
+    while batch := list(rows.filter(later).order_by("due_at", "connection_id")[:_BATCH]):
+        yield from batch
+        last = batch[-1]
+        later = Q(due_at__gt=last.due_at) | Q(due_at=last.due_at, connection_id__gt=last.pk)
+
+
+def _refresh(row: RefreshToken) -> str:
+    try:
+        return "refreshed" if tokens.refresh(row) else "skipped"
+    except (TokenUnavailableError, ImproperlyConfigured) as error:
+        logger.warning("%s", error)
+    except DatabaseError as error:
+        logger.error("The connection %s was not refreshed: %s.", row.pk, type(error).__name__)
+    return "failed"
 
 
 def _close_connections(all_at_it: threading.Barrier) -> None:

@@ -16,7 +16,7 @@ from django.db import OperationalError, connections
 from django.db import connection as database
 from django.utils import timezone
 
-from infisical_azure import health, tokens
+from infisical_azure import health, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 from infisical_azure.resources import Resource
@@ -203,7 +203,7 @@ def test_62_new_refresh_token_replaces_the_old(
     assert after.lease_until is None
 
 
-def test_63_reply_without_refresh_token_keeps_the_old(
+def test_23_63_reply_without_refresh_token_keeps_the_old(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     before = RefreshToken.objects.get().expires_at
@@ -229,7 +229,7 @@ def test_64_narrower_grant_is_noted(connection: AppConnection, microsoft: Micros
 @pytest.mark.parametrize(
     "claims", [{"oid": OTHER_TENANT}, {"tid": OTHER_TENANT}, {"oid": "no guid"}]
 )
-def test_65_other_identity_in_the_reply_is_quarantined(
+def test_31_65_other_identity_in_the_reply_is_quarantined(
     connection: AppConnection, microsoft: Microsoft, claims: dict[str, str]
 ) -> None:
     microsoft.claims = claims
@@ -249,7 +249,7 @@ def test_65_id_token_that_is_none_is_quarantined(
     assert refused(connection).problem == "identity_changed"
 
 
-def test_66_invalid_grant_is_tried_once_and_then_needs_reconnect(
+def test_24_66_invalid_grant_is_tried_once_and_then_needs_reconnect(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     microsoft.fail("token", 400, error(50173, suberror="bad_token"))
@@ -261,7 +261,7 @@ def test_66_invalid_grant_is_tried_once_and_then_needs_reconnect(
     for hours in (0, 1, 23, 240):
         with time_machine.travel(timezone.now() + timedelta(hours=hours)):
             assert refused(connection).problem == "grant_revoked"
-            assert not tokens.refresh(connection.pk)
+            assert upkeep.refresh_one(connection.pk) == "skipped"
     assert microsoft.count("token") == 1
     assert connection.status == "needs-reconnect"
     assert connection.is_broken
@@ -325,7 +325,7 @@ def test_70_refresh_token_goes_to_its_own_tenants_endpoint_only(
 # Fault rows
 
 
-def test_r26_throttling_stops_the_whole_tenant_and_no_other(
+def test_26_throttling_stops_the_whole_tenant_and_no_other(
     connection: AppConnection, browser: Browser, microsoft: Microsoft
 ) -> None:
     microsoft.token = {}
@@ -350,7 +350,7 @@ def test_r26_throttling_stops_the_whole_tenant_and_no_other(
         assert tokens.get_token(same).reveal() == ACCESS_TOKEN
 
 
-def test_r27_failure_with_a_valid_token_left_does_not_reach_callers(
+def test_27_failure_with_a_valid_token_left_does_not_reach_callers(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     microsoft.fail("token", 503, "<html>")
@@ -362,7 +362,7 @@ def test_r27_failure_with_a_valid_token_left_does_not_reach_callers(
     assert connection.status == "retrying"
 
 
-def test_r27_token_is_used_to_its_end_when_no_other_is_to_be_had(
+def test_27_token_is_used_to_its_end_when_no_other_is_to_be_had(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     microsoft.fail("token", 503, "<html>")
@@ -371,7 +371,7 @@ def test_r27_token_is_used_to_its_end_when_no_other_is_to_be_had(
     assert microsoft.count("token") == 1
 
 
-def test_r25_ten_days_of_503_recover_alone(connection: AppConnection, microsoft: Microsoft) -> None:
+def test_25_ten_days_of_503_recover_alone(connection: AppConnection, microsoft: Microsoft) -> None:
     microsoft.fail("token", 503, "<html>")
     expire()
     start = timezone.now()
@@ -387,7 +387,7 @@ def test_r25_ten_days_of_503_recover_alone(connection: AppConnection, microsoft:
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])
-def test_r28_clock_that_is_off_makes_no_loop(
+def test_28_clock_that_is_off_makes_no_loop(
     connection: AppConnection, microsoft: Microsoft, minutes: int
 ) -> None:
     with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
@@ -400,7 +400,7 @@ def test_r28_clock_that_is_off_makes_no_loop(
     assert microsoft.count("token") <= 2
 
 
-def test_r29_disconnect_during_a_refresh_wins(
+def test_29_disconnect_during_a_refresh_wins(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     def disconnect(claims: dict[str, Any]) -> str:
@@ -415,7 +415,7 @@ def test_r29_disconnect_during_a_refresh_wins(
     assert not AccessToken.objects.exists()
 
 
-def test_r30_reconnect_during_a_refresh_wins(
+def test_30_reconnect_during_a_refresh_wins(
     connection: AppConnection, browser: Browser, microsoft: Microsoft
 ) -> None:
     sent = browser.post(
@@ -437,7 +437,7 @@ def test_r30_reconnect_during_a_refresh_wins(
     assert AccessToken.objects.get().secret.reveal() == "CANARY-newest"
 
 
-def test_r32_claims_that_microsoft_wants_mean_reconnect(
+def test_32_claims_that_microsoft_wants_mean_reconnect(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     microsoft.fail(

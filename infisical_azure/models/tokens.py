@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +16,7 @@ from .connections import AppConnection
 
 
 class _SecretQuerySet(models.QuerySet[Any]):
-    def with_secret(self) -> _SecretQuerySet:
+    def with_secret(self) -> Self:
         """Read the ciphertext along, which is otherwise left in the database."""
         return self.defer(None)
 
@@ -36,23 +36,9 @@ class RefreshTokenQuerySet(_SecretQuerySet):
             revoked_at=None,
         )
 
-    def claim(
-        self, connection_id: uuid.UUID, lease: timedelta, *, if_due: bool = False
-    ) -> RefreshToken | None:
-        """
-        Take the right to refresh this connection; return the row with its fence, or None.
-
-        Whoever saves a result must still hold the newest fence: then a holder that
-        was slower than its lease, or overtaken by a reconnect, changes nothing.
-        """
-        now = timezone.now()
-        mine = (self.due(now) if if_due else self.free(now)).filter(pk=connection_id)
-        if not mine.update(lease_until=now + lease, fence=F("fence") + 1):
-            return None
-        # Only the holder of a running lease changes the fence, and that is us.
-        rows = RefreshToken.objects.with_secret().select_related("connection")
-        claimed: RefreshToken = rows.get(pk=connection_id)
-        return claimed
+    def to_refresh(self) -> RefreshTokenQuerySet:
+        """Read all that a refresh needs along."""
+        return self.with_secret().select_related("connection")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
         """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
@@ -103,6 +89,24 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return f"refresh token of {self.connection_id}"
+
+    def claim(self, lease: timedelta) -> bool:
+        """
+        Take the right to refresh, unless somebody has had it since this row was read.
+
+        Whoever saves a result must still hold the newest fence: then a holder that
+        was slower than its lease, or overtaken by a reconnect, changes nothing.
+        """
+        now = timezone.now()
+        same = RefreshToken.objects.free(now).filter(pk=self.pk, fence=self.fence)
+        if not same.update(lease_until=now + lease, fence=self.fence + 1):
+            return False
+        self.fence += 1
+        return True
+
+    def release(self) -> None:
+        """Give the lease back without a result, if it is still ours."""
+        RefreshToken.objects.filter(pk=self.pk, fence=self.fence).update(lease_until=None)
 
 
 class AccessToken(models.Model):

@@ -101,7 +101,7 @@ def herd(connection: AppConnection, standin: StandIn) -> list[dict[str, Any]]:
 
 
 @pytest.mark.postgresql
-def test_18_herd_on_an_expired_token_makes_one_request(
+def test_18_68_herd_on_an_expired_token_makes_one_request(
     connection: AppConnection, standin: StandIn
 ) -> None:
     # The best of three: what else the machine does meanwhile is not ours to measure.
