@@ -49,6 +49,8 @@ TEMPLATES = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_URL = "static/"
 LOGIN_URL = "/login/"
+# Django 6.1 asks for it; to older ones it means nothing.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 SITE_URL = "https://site.example"

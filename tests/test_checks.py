@@ -112,6 +112,7 @@ def test_relaxed_scope_is_found(monkeypatch: Any) -> None:
     assert ids() == ["W008"]
 
 
+@pytest.mark.django_db  # Django's own checks may look at the database.
 def test_checks_are_bound(settings: Any) -> None:
     settings.FERNET_KEYS = []
     settings.SESSION_COOKIE_SAMESITE = "Strict"
