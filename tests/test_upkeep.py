@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -50,6 +51,21 @@ def connections(committed: None, microsoft: Microsoft) -> list[AppConnection]:
         due_at = timezone.now() - timedelta(minutes=number + 1)
         RefreshToken.objects.filter(pk=one.pk).update(due_at=due_at)
     return made
+
+
+def test_row_that_somebody_else_has_claimed_since_is_left_to_them(
+    connections: list[AppConnection], microsoft: Microsoft
+) -> None:
+    def claim(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_refreshtoken"') and not claimed:
+            claimed.append(True)
+            assert RefreshToken.objects.get(pk=connections[0].pk).claim(timedelta(minutes=1))
+        return execute(sql, *args)
+
+    claimed: list[bool] = []
+    with database.execute_wrapper(claim):
+        assert upkeep.refresh_one(connections[0].pk) == "skipped"
+    assert microsoft.requests == []
 
 
 def test_due_ones_are_refreshed_and_others_left_alone(
