@@ -59,12 +59,11 @@ class TokenReply:
     """Granted scope names of one resource, without the resource's URL."""
 
 
-class _Session(OAuth2Session):
+class _Session(OAuth2Session, transport.BoundedSession):
     """An OAuth2Session that is bounded and never follows a redirect with our secret."""
 
     def __init__(self, client: Client) -> None:
-        super().__init__(client.client_id, redirect_uri=client.redirect_uri)
-        transport.bound(self, SERVICE)
+        super().__init__(client.client_id, redirect_uri=client.redirect_uri, service=SERVICE)
         for kind in ("access_token_response", "refresh_token_response"):
             self.register_compliance_hook(kind, self._keep_reply)
         self.reply: dict[str, Any] = {}

@@ -17,4 +17,7 @@ def displayable(value: object, *, longest: int = 256) -> str:
     Return a name without what no name holds: controls, changes of direction, halves
     of characters. Databases and pages would choke on some and lie with others.
     """
-    return "".join(sign for sign in str(value or "") if sign.isprintable())[:longest]
+    text = str(value or "")
+    if not text.isprintable():
+        text = "".join(sign for sign in text if sign.isprintable())
+    return text[:longest]

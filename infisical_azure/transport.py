@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import os
 import random
 import socket
 import threading
@@ -13,6 +15,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -34,10 +37,9 @@ class _Deadline:
     """Shuts the socket of a request down when its time is over, whatever it waits for."""
 
     def __init__(self, seconds: float) -> None:
+        self.at = time.monotonic() + seconds
         self.is_over = False
         self.socket: socket.socket | None = None
-        self.timer = threading.Timer(seconds, self.end)
-        self.timer.daemon = True
 
     def watch(self, connected: socket.socket) -> None:
         self.socket = connected
@@ -51,6 +53,46 @@ class _Deadline:
                 self.socket.shutdown(socket.SHUT_RDWR)
 
 
+class _Watchdog:
+    """Ends requests that are over time, by one thread: one for each would cost them dear."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._changed = threading.Condition()
+        self._running: set[_Deadline] = set()
+        self._wakes_at: float | None = None
+        """None while there is no thread."""
+
+    def add(self, deadline: _Deadline) -> None:
+        with self._changed:
+            self._running.add(deadline)
+            if self._wakes_at is None:
+                self._wakes_at = deadline.at
+                threading.Thread(target=self._watch, daemon=True).start()
+            elif deadline.at < self._wakes_at:
+                self._changed.notify()
+
+    def remove(self, deadline: _Deadline) -> None:
+        with self._changed:
+            self._running.discard(deadline)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while self._running:
+                self._wakes_at = min(deadline.at for deadline in self._running)
+                self._changed.wait(self._wakes_at - time.monotonic())
+                late = {one for one in self._running if one.at <= time.monotonic()}
+                self._running -= late
+                for deadline in late:
+                    deadline.end()
+            self._wakes_at = None
+
+
+_watchdog = _Watchdog()
+# A forked process has no thread of ours, and maybe a lock that nobody gives back.
+os.register_at_fork(after_in_child=_watchdog.reset)
 _deadline: ContextVar[_Deadline] = ContextVar("infisical_azure_deadline")
 
 
@@ -58,11 +100,11 @@ _deadline: ContextVar[_Deadline] = ContextVar("infisical_azure_deadline")
 def _bounded(seconds: float) -> Iterator[_Deadline]:
     deadline = _Deadline(seconds)
     reset = _deadline.set(deadline)
-    deadline.timer.start()
+    _watchdog.add(deadline)
     try:
         yield deadline
     finally:
-        deadline.timer.cancel()
+        _watchdog.remove(deadline)
         _deadline.reset(reset)
 
 
@@ -140,10 +182,25 @@ class BoundedAdapter(HTTPAdapter):
         return UnavailableError(Fault(service=self.service, error=error))
 
 
-def bound(session: requests.Session, service: str) -> None:
-    """Make every request of the session go through a `BoundedAdapter`."""
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, BoundedAdapter(service))
+class BoundedSession(requests.Session):
+    """A session that makes every request through a `BoundedAdapter`."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self.adapters.clear()
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, BoundedAdapter(service))
+
+    def merge_environment_settings(self, url: Any, *args: Any) -> Any:
+        """Take the environment as it was at first: to read it costs a tenth of a refresh."""
+        parts = urlsplit(url)
+        return dict(_environment(f"{parts.scheme}://{parts.netloc}"))
+
+
+@functools.lru_cache
+def _environment(origin: str) -> Any:
+    """Return the proxies and certificate authorities that the process was started with."""
+    return requests.Session().merge_environment_settings(origin, {}, None, None, None)
 
 
 def fetch(url: str, *, service: str, auth: AuthBase | None = None) -> requests.Response:
@@ -154,8 +211,7 @@ def fetch(url: str, *, service: str, auth: AuthBase | None = None) -> requests.R
     when the last try got no answer.
     """
     give_up = time.monotonic() + conf.total_timeout / 2
-    with requests.Session() as session:
-        bound(session, service)
+    with BoundedSession(service) as session:
         for attempt in range(1, _ATTEMPTS + 1):
             pause = timedelta(seconds=0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_credential_shows_no_token(connection: AppConnection) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_many_threads_share_one_fetch(connection: AppConnection, microsoft: Microsoft) -> None:
     credential, found = connection.credential(), []
+    microsoft.before["token"] = lambda: time.sleep(0.2)
     barrier = threading.Barrier(8)
 
     def fetch() -> None:

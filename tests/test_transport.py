@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -149,6 +151,47 @@ def test_deadline_that_comes_before_the_connection_ends_it_at_once() -> None:
     with here, there:
         deadline.watch(here)
         assert there.recv(1) == b""
+
+
+@contextmanager
+def watched(seconds: float) -> Iterator[socket.socket]:
+    """Give the far end of a socket that a deadline ends after so long."""
+    deadline = transport._Deadline(seconds)
+    here, there = socket.socketpair()
+    with here, there:
+        there.settimeout(3)
+        deadline.watch(here)
+        transport._watchdog.add(deadline)
+        yield there
+        transport._watchdog.remove(deadline)
+
+
+def test_each_deadline_ends_at_its_own_time() -> None:
+    began = time.monotonic()
+    with watched(0.6) as late, watched(0.2) as soon, watched(2.0) as later:
+        assert (soon.recv(1), late.recv(1)) == (b"", b"")
+        assert 0.5 < time.monotonic() - began < 1.5
+        assert later.recv(1) == b""
+        assert time.monotonic() - began >= 2
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_forked_process_keeps_its_deadlines() -> None:
+    with watched(60), transport._watchdog._changed:  # A thread, and a lock, that it won't have.
+        child = os.fork()
+        if not child:
+            try:
+                with watched(0.1) as ended:
+                    os._exit(len(ended.recv(1)))
+            finally:
+                os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_proxy_of_the_environment_is_used(peer: Peer, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HTTP_PROXY", peer.url)
+    assert transport.fetch("http://behind-a-proxy.example/keys", service="Peer").json() == {}
+    assert peer.request.startswith(b"GET http://behind-a-proxy.example/keys ")
 
 
 def test_nothing_compressed_is_asked_for(peer: Peer) -> None:
