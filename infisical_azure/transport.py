@@ -108,7 +108,7 @@ def _bounded(seconds: float) -> Iterator[_Deadline]:
         _deadline.reset(reset)
 
 
-class _HTTPConnection(HTTPConnection):
+class _Watched(HTTPConnection):
     # http.client prints requests when somebody sets this on its own class.
     debuglevel = 0
 
@@ -116,21 +116,22 @@ class _HTTPConnection(HTTPConnection):
         super().connect()
         _deadline.get().watch(self.sock)
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:  # Kept alive since an earlier request.
+            _deadline.get().watch(self.sock)
+        super().request(*args, **kwargs)
 
-class _HTTPSConnection(HTTPSConnection):
-    debuglevel = 0
 
-    def connect(self) -> None:
-        super().connect()
-        _deadline.get().watch(self.sock)
+class _WatchedTLS(_Watched, HTTPSConnection):
+    pass
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
+    ConnectionCls = _Watched
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
+    ConnectionCls = _WatchedTLS
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -182,14 +183,41 @@ class BoundedAdapter(HTTPAdapter):
         return UnavailableError(Fault(service=self.service, error=error))
 
 
+class _Kept(threading.local):
+    adapters: dict[str, BoundedAdapter] | None = None
+
+
+_kept = _Kept()
+
+
+def keep_alive() -> None:
+    """Keep this thread's connections for its next sessions, until `let_go`."""
+    _kept.adapters = {}
+
+
+def let_go() -> None:
+    """Close the connections that this thread has kept."""
+    adapters, _kept.adapters = _kept.adapters or {}, None
+    for adapter in adapters.values():
+        adapter.close()
+
+
 class BoundedSession(requests.Session):
     """A session that makes every request through a `BoundedAdapter`."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
-        self.adapters.clear()
+        kept = _kept.adapters
+        self._closes = kept is None
+        adapter = (kept or {}).get(service) or BoundedAdapter(service)
+        if kept is not None:
+            kept[service] = adapter
         for scheme in ("https://", "http://"):
-            self.mount(scheme, BoundedAdapter(service))
+            self.mount(scheme, adapter)
+
+    def close(self) -> None:
+        if self._closes:
+            super().close()
 
     def merge_environment_settings(self, url: Any, *args: Any) -> Any:
         """Take the environment as it was at first: to read it costs a tenth of a refresh."""

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from . import tokens
+from . import tokens, transport
 from .conf import conf
 from .exceptions import TokenUnavailableError
 from .models import RefreshToken
@@ -69,7 +69,9 @@ def refresh_due(
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()
-    with ThreadPoolExecutor(workers, thread_name_prefix="infisical_azure_refresh") as pool:
+    with ThreadPoolExecutor(
+        workers, thread_name_prefix="infisical_azure_refresh", initializer=transport.keep_alive
+    ) as pool:
         rows = RefreshToken.objects.due(timezone.now()).to_refresh()
         for row in _pages(rows.prefetch_related("connection__access_tokens")):
             if stop is not None and stop.is_set():
@@ -81,7 +83,7 @@ def refresh_due(
                 running -= 1
         for _ in range(running):
             _collect(ended, done, tick)
-        list(pool.map(_close_connections, [threading.Barrier(workers)] * workers))
+        list(pool.map(_end, [threading.Barrier(workers)] * workers))
     seconds = round(time.monotonic() - began, 3)
     return Summary(**done, seconds=seconds)
 
@@ -105,9 +107,10 @@ def _refresh(row: RefreshToken) -> str:
     return "failed"
 
 
-def _close_connections(all_at_it: threading.Barrier) -> None:
-    """Close this thread's database connections, which nobody else would."""
+def _end(all_at_it: threading.Barrier) -> None:
+    """Close this thread's connections, which nobody else would."""
     connections.close_all()
+    transport.let_go()
     all_at_it.wait()  # Or a quick thread would take the turn of another.
 
 

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "admin": "health models",
     "checks": "conf host text",
     "credential": "conf exceptions models tokens",
-    "upkeep": "conf exceptions models models.tokens tokens",
+    "upkeep": "conf exceptions models models.tokens tokens transport",
     "tasks": "upkeep",
     "management.commands.infisical_azure_refresh": "upkeep",
     "management.commands": "",

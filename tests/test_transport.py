@@ -153,6 +153,30 @@ def test_deadline_that_comes_before_the_connection_ends_it_at_once() -> None:
         assert there.recv(1) == b""
 
 
+@pytest.fixture
+def kept_alive() -> Iterator[None]:
+    transport.keep_alive()
+    yield
+    transport.let_go()
+
+
+def test_connection_is_kept_alive_where_that_is_asked_for(peer: Peer, kept_alive: None) -> None:
+    peer.script = lambda n: [OK, 0.3, OK, 0.3]
+    assert [fetch(peer).json(), fetch(peer).json()] == [{}, {}]
+    assert peer.connections == 1
+    transport.let_go()
+    fetch(peer)
+    assert peer.connections == 2
+
+
+def test_connection_that_was_kept_alive_has_its_deadline(peer: Peer, kept_alive: None) -> None:
+    peer.script = lambda n: [OK, 0.3, HEAD, *([b"X-Drip: 1\r\n", 0.1] * 60)]
+    fetch(peer)
+    with pytest.raises(UnavailableError, match="timeout"):
+        fetch(peer)
+    assert peer.connections == 1
+
+
 @contextmanager
 def watched(seconds: float) -> Iterator[socket.socket]:
     """Give the far end of a socket that a deadline ends after so long."""
