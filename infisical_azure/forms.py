@@ -16,7 +16,7 @@ from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
 from .models import AppConnection, validate_name
-from .text import is_guid
+from .text import displayable, is_guid
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
 # Spaces that show and that don't, and the quotes and braces that tools print around GUIDs.
@@ -231,8 +231,8 @@ class ReconnectForm(TenantForm):
         return cleaned
 
 
-class ConnectionRemoveForm(_OwnIds, forms.Form):
-    """Ask for the name once more, so that no click alone removes a connection."""
+class ConfirmForm(_OwnIds, forms.Form):
+    """Ask for a name once more, so that no click alone removes what can't be brought back."""
 
     name = forms.CharField(
         label=_("Type the name to confirm"),
@@ -241,16 +241,44 @@ class ConnectionRemoveForm(_OwnIds, forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, instance: AppConnection, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.instance = instance
+        self.expected = expected
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"].strip()
-        if name != self.instance.name:
+        if name != self.expected.strip():
             raise ValidationError(
                 _("That is not the name. Type %(name)s."),
                 code="mismatch",
-                params={"name": self.instance.name},
+                params={"name": self.expected},
             )
         return name
+
+
+class SecretAddForm(_OwnIds, forms.Form):
+    """What a new client secret is called and how long it lasts."""
+
+    attempt = forms.UUIDField(widget=forms.HiddenInput)
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=120,
+        help_text=_("What it is for, such as “build server”. Everybody in Azure sees it."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+    lifetime = forms.TypedChoiceField(
+        label=_("Lifetime"),
+        coerce=int,
+        choices=[
+            (30, _("30 days")),
+            (90, _("90 days")),
+            (180, _("180 days")),
+            (365, _("1 year")),
+            (730, _("2 years")),
+        ],
+        initial=180,
+        help_text=_("The shorter, the less a leaked secret is worth."),
+    )
+
+    def clean_name(self) -> str:
+        return displayable(self.cleaned_data["name"])

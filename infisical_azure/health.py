@@ -28,6 +28,7 @@ REASONS: dict[str, str | Promise] = {
     "client_secret_expired": _("This site's client secret has expired."),
     "application_missing": _("This site's application is missing or disabled in Azure."),
     "operator_setup": _("Microsoft refuses the requests that this site makes."),
+    "cloud_disabled": _("The cloud of this connection is no longer enabled on this site."),
     "decryption_failed": _("The stored access can't be opened with this site's FERNET_KEYS."),
     "throttled": _("Microsoft asks to wait: there are too many requests for this directory."),
     "microsoft_unavailable": _("Microsoft does not answer, or not in a way that is understood."),

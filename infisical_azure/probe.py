@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import problems, tokens
-from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, TokenUnavailableError
-from .graph import GraphClient
 from .health import REASONS
 from .models import AccessToken, AppConnection
+from .on_behalf import on_behalf_of
 from .resources import label_of
-from .tokens import Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +40,10 @@ def _probe(connection: AppConnection, audience: str) -> Result:
     label = label_of(audience, cloud)
     is_graph = audience == cloud.graph_audience
     try:
-        token = tokens.get_token(connection, f"{audience}/.default", is_live=not is_graph)
         if is_graph:
-            _call_graph(connection, token, cloud)
+            on_behalf_of(connection, lambda graph: graph.me())
+        else:
+            tokens.get_token(connection, f"{audience}/.default", is_live=True)
     except TokenUnavailableError as error:
         reason = REASONS.get(error.problem, error.problem)
         return Result(label=label, reason=str(reason), correlation_id=error.correlation_id)
@@ -52,14 +51,3 @@ def _probe(connection: AppConnection, audience: str) -> Result:
         reason = problems.find(problems.code_of(error, client_secret=conf.client_secret)).title
         return Result(label=label, reason=str(reason), correlation_id=error.fault.correlation_id)
     return Result(label=label, reason="")
-
-
-def _call_graph(connection: AppConnection, token: Token, cloud: Cloud) -> None:
-    """Call ``/me``; a token that Graph no longer takes is replaced once."""
-    try:
-        GraphClient(token.secret, cloud).me()
-    except RemoteError as error:
-        if error.fault.http_status != 401:
-            raise
-        fresh = tokens.get_token(connection, f"{token.resource}/.default", is_live=True)
-        GraphClient(fresh.secret, cloud).me()

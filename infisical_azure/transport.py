@@ -231,7 +231,19 @@ def _environment(origin: str) -> Any:
     return requests.Session().merge_environment_settings(origin, {}, None, None, None)
 
 
-def fetch(url: str, *, service: str, auth: AuthBase | None = None) -> requests.Response:
+def post(url: str, body: dict[str, Any], *, service: str, auth: AuthBase) -> requests.Response:
+    """
+    POST a JSON body once; any status is returned.
+
+    Raises UnavailableError without an answer; what was asked for may still have been done.
+    """
+    with BoundedSession(service) as session:
+        return session.post(url, json=body, auth=auth, allow_redirects=False)
+
+
+def fetch(
+    url: str, *, service: str, auth: AuthBase | None = None, headers: dict[str, str] | None = None
+) -> requests.Response:
     """
     GET a URL, trying again after transient failures; any status is returned.
 
@@ -244,7 +256,10 @@ def fetch(url: str, *, service: str, auth: AuthBase | None = None) -> requests.R
             pause = timedelta(seconds=0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
             try:
                 response = session.get(
-                    url, auth=auth, allow_redirects=False, headers={"Accept": "application/json"}
+                    url,
+                    auth=auth,
+                    allow_redirects=False,
+                    headers={"Accept": "application/json", **(headers or {})},
                 )
             except UnavailableError as error:
                 is_last = attempt == _ATTEMPTS or time.monotonic() > give_up

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from . import views
+from . import application_views, views
 from .callback import CallbackProblemView, OAuthCallbackView
 
 app_name = "infisical_azure"
@@ -57,6 +57,26 @@ organization_urlpatterns = [
         "app-connections/<uuid:pk>/remove/",
         views.ConnectionRemoveView.as_view(),
         name="connection_remove",
+    ),
+    path(
+        "app-connections/<uuid:pk>/applications/",
+        application_views.ApplicationListView.as_view(),
+        name="application_list",
+    ),
+    path(
+        "app-connections/<uuid:pk>/applications/<uuid:application>/",
+        application_views.ApplicationDetailView.as_view(),
+        name="application_detail",
+    ),
+    path(
+        "app-connections/<uuid:pk>/applications/<uuid:application>/secrets/add/",
+        application_views.SecretAddView.as_view(),
+        name="secret_add",
+    ),
+    path(
+        "app-connections/<uuid:pk>/applications/<uuid:application>/secrets/<uuid:key>/remove/",
+        application_views.SecretRemoveView.as_view(),
+        name="secret_remove",
     ),
 ]
 

@@ -27,8 +27,8 @@ from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
     AzureConnectionForm,
+    ConfirmForm,
     ConnectionDetailsForm,
-    ConnectionRemoveForm,
     ReconnectForm,
 )
 from .host import get_host
@@ -55,10 +55,14 @@ class OrganizationMixin(View):
         self.organization = self.host.get_organization(request, str(kwargs["organization"]))
         if not self.may[self.permission]:
             raise PermissionDenied
-        response = super().dispatch(request, *args, **kwargs)
+        response = self.respond(request, *args, **kwargs)
         # What these pages show must not outlive a sign-out in the browser's cache.
         add_never_cache_headers(response)
         return response
+
+    def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Call the view's method for the request; the person may see the page."""
+        return super().dispatch(request, *args, **kwargs)
 
     @cached_property
     def may(self) -> dict[str, bool]:
@@ -211,9 +215,6 @@ class ConnectionMixin(OrganizationMixin):
     def connection(self) -> AppConnection:
         return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
 
-    def get_form_kwargs(self) -> dict[str, Any]:
-        return {**super().get_form_kwargs(), "instance": self.connection}  # type: ignore[misc]
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**kwargs, connection=self.connection)
 
@@ -227,6 +228,9 @@ class ConnectionReconnectView(ConnectionMixin, MicrosoftMixin, FormView):
 
     def get_initial(self) -> dict[str, Any]:
         return {"tenant": str(self.connection.tenant_id)}
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "instance": self.connection}
 
 
 class ConnectionTestView(ConnectionMixin, TemplateView):
@@ -299,15 +303,18 @@ class ConnectionRemoveView(ConnectionMixin, FormView):
     """Delete a connection with all its tokens."""
 
     permission = "delete"
-    form_class = ConnectionRemoveForm
+    form_class = ConfirmForm
     template_name = "infisical_azure/connection_remove.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "expected": self.connection.name}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         cloud = conf.clouds.get(self.connection.cloud)
         link = cloud.application_url(conf.client_id) if cloud else ""
         return super().get_context_data(**kwargs, application_url=link)
 
-    def form_valid(self, form: ConnectionRemoveForm) -> HttpResponse:
+    def form_valid(self, form: ConfirmForm) -> HttpResponse:
         self.connection.delete()
         message = _("The connection %s is removed.") % self.connection.name
         messages.success(self.request, message, fail_silently=True)

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +23,11 @@ CLIENT_ID = "11111111-2222-3333-4444-555555555555"
 CODE = "0.CANARY-code.AXoA"
 ACCESS_TOKEN = "CANARY-access-token"
 REFRESH_TOKEN = "CANARY-refresh-token"
+APPLICATION = "77777777-7777-4777-8777-777777777777"
+APPLICATION_CLIENT_ID = "88888888-8888-4888-8888-888888888888"
+KEY_ID = "99999999-9999-4999-8999-999999999999"
+NEW_KEY = "bbbbbbbb-1111-4bbb-8bbb-bbbbbbbbbbbb"
+CLIENT_SECRET = "CANARY~client.secret"
 SCOPES = (
     "profile openid email https://graph.microsoft.com/User.Read "
     "https://graph.microsoft.com/Application.ReadWrite.All "
@@ -87,7 +93,13 @@ class Microsoft:
                 }
             ]
         }
-        self.override: dict[str, Any] = {}
+        self.applications: dict[str, Any] = {"value": [application()]}
+        self.add_password: dict[str, Any] = {
+            **client_secret("build server"),
+            "keyId": NEW_KEY,
+            "secretText": CLIENT_SECRET,
+        }
+        self.override: dict[str, Any] = {"remove_password": (204, {}, "")}
         self.before: dict[str, Callable[[], object]] = {}
         self.requests: list[Any] = []
         for other in OTHER_CLOUDS:
@@ -98,6 +110,10 @@ class Microsoft:
             ("token", "POST", rf"{AUTHORITY}/[^/]+/oauth2/v2.0/token"),
             ("me", "GET", rf"{GRAPH}/v1.0/me"),
             ("organization", "GET", rf"{GRAPH}/v1.0/organization"),
+            ("applications", "GET", rf"{GRAPH}/v1.0/applications\?"),
+            ("application", "GET", rf"{GRAPH}/v1.0/applications/[^/]+\?"),
+            ("add_password", "POST", rf"{GRAPH}/v1.0/applications/[^/]+/addPassword"),
+            ("remove_password", "POST", rf"{GRAPH}/v1.0/applications/[^/]+/removePassword"),
         ):
             mock.add_callback(method, re.compile(pattern), callback=self._answer(kind))
 
@@ -178,6 +194,39 @@ class Microsoft:
 
     def _organization(self, tenant: str) -> dict[str, Any]:
         return self.organization
+
+    def _applications(self, tenant: str) -> dict[str, Any]:
+        return self.applications
+
+    def _application(self, tenant: str) -> dict[str, Any]:
+        return dict(self.applications["value"][0])
+
+    def _add_password(self, tenant: str) -> dict[str, Any]:
+        return self.add_password
+
+
+def client_secret(name: str | None = "ci", days: float = 12.5, **more: Any) -> dict[str, Any]:
+    """Return a password credential as Graph shows it, which expires in so many days."""
+    now = datetime.now(UTC)
+    return {
+        "customKeyIdentifier": None,
+        "displayName": name,
+        "endDateTime": f"{now + timedelta(days=days):%Y-%m-%dT%H:%M:%S.1234567Z}",
+        "hint": "CAN",
+        "keyId": KEY_ID,
+        "secretText": None,
+        "startDateTime": f"{now - timedelta(days=90):%Y-%m-%dT%H:%M:%SZ}",
+    } | more
+
+
+def application(name: str = "Payroll Export", *secrets: dict[str, Any]) -> dict[str, Any]:
+    """Return an application as Graph shows it."""
+    return {
+        "id": APPLICATION,
+        "appId": APPLICATION_CLIENT_ID,
+        "displayName": name,
+        "passwordCredentials": list(secrets) or [client_secret()],
+    }
 
 
 def jwk(key: rsa.RSAPrivateKey, kid: str | None = "key-1", **more: Any) -> dict[str, Any]:

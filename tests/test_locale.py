@@ -23,25 +23,33 @@ PO = Path("locale", "de", "LC_MESSAGES", "django.po")
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}|</?\w+>|\b[A-Z]+_[A-Z_]+\b")
 
 
-def read(path: Path) -> dict[str, str]:
-    """Return the messages of a .po file; an obsolete, fuzzy or unknown line fails."""
-    messages: dict[str, str] = {}
-    msgid, is_translation = "", False
+Key = str | tuple[str, int]
+
+
+def read(path: Path) -> dict[Key, str]:
+    """
+    Return the messages of a .po file; an obsolete, fuzzy or unknown line fails.
+
+    As gettext does: the forms of a plural by the singular and their number.
+    """
+    messages: dict[Key, str] = {}
+    msgid, key = "", None
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line or (line.startswith("#") and not line.startswith("#~")):
             assert not (line.startswith("#,") and "fuzzy" in line), f"fuzzy after {msgid!r}"
             continue
-        match = re.fullmatch(r'(msgid |msgstr |)(".*")', line)
+        match = re.fullmatch(r'(msgid|msgid_plural|msgstr|msgstr\[(\d)\]|)( ?".*")', line)
         assert match, f"{path.name} holds what this test can't read: {line}"
-        keyword, text = match[1], ast.literal_eval(match[2])
-        if keyword == "msgid ":
-            msgid, is_translation = text, False
-        elif keyword == "msgstr ":
-            assert msgid not in messages, f"{msgid!r} is there twice"
-            messages[msgid], is_translation = text, True
-        elif is_translation:
-            messages[msgid] += text
-        else:
+        keyword, number, text = match[1], match[2], ast.literal_eval(match[3].strip())
+        if keyword == "msgid":
+            msgid, key = text, None
+        elif keyword.startswith("msgstr"):
+            key = (msgid, int(number)) if number else msgid
+            assert key not in messages, f"{key!r} is there twice"
+            messages[key] = text
+        elif key is not None:
+            messages[key] += text
+        elif not keyword:
             msgid += text
     return messages
 
@@ -49,8 +57,9 @@ def read(path: Path) -> dict[str, str]:
 def test_every_message_is_translated_and_keeps_its_placeholders() -> None:
     messages = read(PACKAGE / PO)
     assert len(messages) > 250
-    for msgid, msgstr in messages.items():
-        assert msgstr.strip(), f"{msgid!r} is untranslated"
+    for key, msgstr in messages.items():
+        msgid = key if isinstance(key, str) else key[0]
+        assert msgstr.strip(), f"{key!r} is untranslated"
         if msgid:
             expected = sorted(PLACEHOLDER.findall(msgid))
             assert sorted(PLACEHOLDER.findall(msgstr)) == expected, msgid

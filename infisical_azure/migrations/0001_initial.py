@@ -118,6 +118,26 @@ class Migration(migrations.Migration):
                 'verbose_name_plural': 'authorizations',
             },
         ),
+        migrations.CreateModel(
+            name='SecretEvent',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('application_id', models.UUIDField(verbose_name="application's object ID")),
+                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
+                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
+                ('name', models.CharField(blank=True, max_length=256, verbose_name='name')),
+                ('act', models.CharField(choices=[('issue', 'Issued'), ('remove', 'Removed')], max_length=16, verbose_name='act')),
+                ('outcome', models.CharField(choices=[('begun', 'Under way'), ('done', 'Done'), ('failed', 'Failed'), ('uncertain', 'Uncertain: Microsoft did not answer')], default='begun', max_length=16, verbose_name='outcome')),
+                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='when')),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secret_events', to='infisical_azure.appconnection')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='who')),
+            ],
+            options={
+                'verbose_name': 'client secret event',
+                'verbose_name_plural': 'client secret events',
+                'ordering': ['-at'],
+            },
+        ),
         migrations.AddConstraint(
             model_name='appconnection',
             constraint=models.UniqueConstraint(fields=('organization', 'name'), name='infisical_azure_name_once'),
@@ -125,5 +145,9 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='accesstoken',
             constraint=models.UniqueConstraint(fields=('connection', 'resource'), name='infisical_azure_token_once'),
+        ),
+        migrations.AddIndex(
+            model_name='secretevent',
+            index=models.Index(fields=['connection', 'application_id', '-at'], name='infisical_azure_history'),
         ),
     ]

@@ -1,9 +1,10 @@
-"""The rows: connections, their secrets, and pending sign-ins. Never the network."""
+"""The rows: connections, their secrets, sign-ins under way, and history. Never the network."""
 
 from __future__ import annotations
 
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
+from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "AppConnection",
     "Authorization",
     "RefreshToken",
+    "SecretEvent",
     "database",
     "validate_name",
 ]

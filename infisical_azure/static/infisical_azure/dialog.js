@@ -52,7 +52,8 @@ async function submit(form) {
     if (response.type === "opaqueredirect") {
       return location.assign(form.dataset.infisicalAzureThen);
     }
-    if (response.ok && step) return show(step);
+    // A refusal too: to send the form again would do again what may have been done.
+    if (step) return show(step);
   } catch {
     // Fall through: send the form as if this file were not there.
   }

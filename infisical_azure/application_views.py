@@ -1,0 +1,219 @@
+"""The pages of a directory's applications and their client secrets."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import messages
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.views.generic import FormView, TemplateView
+
+from . import applications, obstacles
+from .conf import conf
+from .exceptions import RemoteError, TokenUnavailableError
+from .expiry import expiry_of
+from .forms import ConfirmForm, SecretAddForm
+from .graph import Application, ClientSecret
+from .models import SecretEvent, database
+from .views import ConnectionMixin
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+_FAILURES = (RemoteError, TokenUnavailableError)
+_NEXT_LASTS = timedelta(hours=1)
+
+
+class DirectoryMixin(ConnectionMixin):
+    """A page that is made from what Microsoft Graph answers now, or says why it isn't."""
+
+    def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().respond(request, *args, **kwargs)
+        except _FAILURES as error:
+            context = self.get_obstacle_context(error)
+            is_gone = isinstance(error, RemoteError) and error.fault.http_status == 404
+            status = 404 if is_gone else 502
+            return render(request, "infisical_azure/obstacle.html", context, status=status)
+
+    def get_obstacle_context(self, error: RemoteError | TokenUnavailableError) -> dict[str, Any]:
+        fault = error.fault if isinstance(error, RemoteError) else error
+        is_post = self.request.method == "POST"
+        is_uncertain = is_post and applications.may_have_happened(error)
+        return {
+            **self.host.get_context_data(self.request, self.organization),
+            "organization": self.organization,
+            "organization_key": self.host.get_key(self.organization),
+            "connection": self.connection,
+            "application_id": self.kwargs.get("application") if is_post else None,
+            "obstacle": obstacles.UNCERTAIN if is_uncertain else obstacles.obstacle_of(error),
+            "correlation_id": fault.correlation_id,
+        }
+
+
+class ApplicationListView(DirectoryMixin, TemplateView):
+    """The directory's applications, a page at a time, as Graph pages them."""
+
+    template_name = "infisical_azure/application_list.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        search = self.request.GET.get("search", "").strip()[:256]
+        page = applications.list_applications(
+            self.connection, search, next_link=self._next_link(search)
+        )
+        now = timezone.now()
+        rows = [
+            (one, expiry_of(one.secrets[0].expires_at, now) if one.secrets else None)
+            for one in page.applications
+        ]
+        after = signing.dumps(page.next_link, salt=self._salt(search), compress=True)
+        return super().get_context_data(
+            **kwargs,
+            rows=rows,
+            search=search,
+            is_first="after" not in self.request.GET,
+            after=after if page.next_link else "",
+        )
+
+    def _next_link(self, search: str) -> str:
+        """Return Graph's link to the page that is asked for; only we can have written it."""
+        signed = self.request.GET.get("after", "")
+        if not signed:
+            return ""
+        try:
+            return str(signing.loads(signed, salt=self._salt(search), max_age=_NEXT_LASTS))
+        except signing.BadSignature:
+            raise Http404 from None
+
+    def _salt(self, search: str) -> str:
+        return f"infisical_azure.next.{self.connection.pk}.{search}"
+
+
+class ApplicationMixin(DirectoryMixin):
+    """A page of one application."""
+
+    @cached_property
+    def application(self) -> Application:
+        return applications.find_application(self.connection, self.kwargs["application"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{**kwargs, "application": self.application})
+
+    def new_event(self, **facts: Any) -> SecretEvent:
+        """Save that something is begun, before it is."""
+        with transaction.atomic(using=database()):
+            return SecretEvent.objects.create(
+                connection=self.connection,
+                application_id=self.application.id,
+                application_name=self.application.name,
+                user=cast("User", self.request.user),
+                **facts,
+            )
+
+    def get_success_url(self) -> str:
+        return self.url(
+            "application_detail", pk=self.connection.pk, application=self.application.id
+        )
+
+
+class ApplicationDetailView(ApplicationMixin, TemplateView):
+    """One application with its client secrets, and what this site did to them."""
+
+    template_name = "infisical_azure/application_detail.html"
+    history_size = 20
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        events = SecretEvent.objects.filter(
+            connection=self.connection, application_id=self.application.id
+        ).select_related("user")
+        ours = events.filter(act=SecretEvent.Act.ISSUE, key_id__isnull=False)
+        issued_here = set(ours.values_list("key_id", flat=True))
+        now = timezone.now()
+        rows = [
+            (secret, expiry_of(secret.expires_at, now), secret.key_id in issued_here)
+            for secret in self.application.secrets
+        ]
+        return super().get_context_data(**kwargs, rows=rows, events=events[: self.history_size])
+
+
+class SecretAddView(ApplicationMixin, FormView):
+    """Issue a client secret and show it, this once."""
+
+    permission = "change"
+    form_class = SecretAddForm
+    template_name = "infisical_azure/secret_add.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, attempt=uuid.uuid4())
+
+    def form_valid(self, form: SecretAddForm) -> HttpResponse:
+        event_id, name = form.cleaned_data["attempt"], form.cleaned_data["name"]
+        try:
+            event = self.new_event(id=event_id, act=SecretEvent.Act.ISSUE, name=name)
+        except IntegrityError:
+            message = _("This form was sent before: the client secret was shown then, only once.")
+            messages.warning(self.request, message, fail_silently=True)
+            return redirect(self.get_success_url())
+        lifetime = timedelta(days=form.cleaned_data["lifetime"])
+        try:
+            issued = applications.issue_secret(event, lifetime=lifetime)
+        except RemoteError as error:
+            obstacle = obstacles.obstacle_of(error)
+            if obstacle.code not in obstacles.OF_LIFETIME:
+                raise
+            form.add_error("lifetime", f"{obstacle.title}. {obstacle.next_step}")
+            return self.form_invalid(form)
+        context = self.get_context_data(form=form, issued=issued, name=name)
+        return render(self.request, "infisical_azure/secret_issued.html", context)
+
+
+class SecretRemoveView(ApplicationMixin, FormView):
+    """Remove a client secret once its name is typed."""
+
+    permission = "change"
+    form_class = ConfirmForm
+    template_name = "infisical_azure/secret_remove.html"
+
+    @cached_property
+    def secret(self) -> ClientSecret:
+        for secret in self.application.secrets:
+            if secret.key_id == self.kwargs["key"]:
+                return secret
+        raise Http404
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        # One without a name is confirmed by the first group of its id.
+        expected = self.secret.name or str(self.secret.key_id)[:8]
+        return {**super().get_form_kwargs(), "expected": expected}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            **kwargs,
+            secret=self.secret,
+            expiry=expiry_of(self.secret.expires_at, timezone.now()),
+            is_own=is_own_secret(self.application, self.secret),
+        )
+
+    def form_valid(self, form: ConfirmForm) -> HttpResponse:
+        event = self.new_event(
+            act=SecretEvent.Act.REMOVE, name=self.secret.name, key_id=self.secret.key_id
+        )
+        applications.remove_secret(event)
+        message = _("The client secret %s is removed.") % form.expected
+        messages.success(self.request, message, fail_silently=True)
+        return super().form_valid(form)
+
+
+def is_own_secret(application: Application, secret: ClientSecret) -> bool:
+    """Say whether it looks like the one with which this site signs in at Microsoft."""
+    is_ours = str(application.app_id) == conf.client_id.lower()
+    return is_ours and bool(secret.hint) and conf.client_secret.reveal().startswith(secret.hint)

@@ -1,0 +1,106 @@
+"""The applications of a connection's directory, and their client secrets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar, cast
+from uuid import UUID
+
+from django.utils import timezone
+
+from .exceptions import RemoteError, TokenUnavailableError, UnavailableError
+from .graph import Application, ApplicationPage, GraphClient, IssuedSecret
+from .models import AppConnection, SecretEvent
+from .on_behalf import on_behalf_of
+
+Result = TypeVar("Result")
+# Somebody else's write to the same application is over within seconds.
+_PAUSES = (timedelta(seconds=1), timedelta(seconds=2))
+
+
+def list_applications(
+    connection: AppConnection, search: str = "", *, next_link: str = ""
+) -> ApplicationPage:
+    """
+    Return a page of the directory's applications, as `GraphClient.applications` does.
+
+    Raises TokenUnavailableError and RemoteError, as every function of this module.
+    """
+    return on_behalf_of(connection, lambda graph: graph.applications(search, next_link=next_link))
+
+
+def find_application(connection: AppConnection, object_id: UUID) -> Application:
+    """Return one application with its client secrets."""
+    return on_behalf_of(connection, lambda graph: graph.application(object_id))
+
+
+def issue_secret(event: SecretEvent, *, lifetime: timedelta) -> IssuedSecret:
+    """
+    Issue the client secret that a saved `event` is about; its value is stored nowhere.
+
+    The event ends as uncertain where Microsoft may have issued it without saying so.
+    """
+    now = timezone.now()
+
+    def issue(graph: GraphClient) -> IssuedSecret:
+        return graph.add_password(
+            event.application_id, name=event.name, starts_at=now, expires_at=now + lifetime
+        )
+
+    issued = _noted(event, issue)
+    event.end(SecretEvent.Outcome.DONE, issued.key_id)
+    return issued
+
+
+def remove_secret(event: SecretEvent) -> None:
+    """Remove the client secret that a saved `event` is about; one that is gone is removed."""
+
+    def remove(graph: GraphClient) -> None:
+        try:
+            graph.remove_password(event.application_id, cast("UUID", event.key_id))
+        except RemoteError as error:
+            # The same refusal is seen for a secret that has only just been issued.
+            if error.fault.http_status not in {400, 404} or _has(graph, event):
+                raise
+
+    _noted(event, remove)
+    event.end(SecretEvent.Outcome.DONE)
+
+
+def _has(graph: GraphClient, event: SecretEvent) -> bool:
+    try:
+        application = graph.application(event.application_id)
+    except RemoteError as error:
+        if error.fault.http_status == 404:
+            return False
+        raise
+    return any(secret.key_id == event.key_id for secret in application.secrets)
+
+
+def _noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:
+    """Do it, and note in the event when that fails."""
+    try:
+        return on_behalf_of(event.connection, lambda graph: _after_others(lambda: act(graph)))
+    except (TokenUnavailableError, RemoteError) as error:
+        uncertain = may_have_happened(error)
+        event.end(SecretEvent.Outcome.UNCERTAIN if uncertain else SecretEvent.Outcome.FAILED)
+        raise
+
+
+def may_have_happened(error: Exception) -> bool:
+    """Say whether a change that failed with this may have been made all the same."""
+    return isinstance(error, UnavailableError) and error.fault.http_status != 429
+
+
+def _after_others(act: Callable[[], Result]) -> Result:
+    """Try again where the directory refused because somebody else was writing (409)."""
+    for pause in _PAUSES:
+        try:
+            return act()
+        except RemoteError as error:
+            if error.fault.http_status != 409:
+                raise
+        time.sleep(pause.total_seconds())
+    return act()

@@ -1,0 +1,117 @@
+"""Why a directory can't be read or changed now, in the words of who sees it."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from . import health
+from .exceptions import Reaction, RemoteError, TokenUnavailableError, UnavailableError
+from .problems import Actor, Problem
+
+_AGAIN = _("Try again in a few minutes.")
+_IDS = _("Try again. If it happens again, tell the operator the ids below.")
+
+_BY_CODE = {
+    problem.code: problem
+    for problem in (
+        Problem(
+            code="Authorization_RequestDenied",
+            title=_("The connected account may not do this"),
+            what=_("Microsoft Graph says that the account's rights there do not suffice."),
+            actor=Actor.TENANT_ADMIN,
+            next_step=_(
+                "Make the connected account an owner of the application, or give it the role "
+                "Application Administrator. Then try again."
+            ),
+        ),
+        Problem(
+            code="Request_ResourceNotFound",
+            title=_("The application is not there"),
+            what=_("The directory has no such application: it was deleted, or only just made."),
+            actor=Actor.YOU,
+            next_step=_("Look for it in the list of applications."),
+        ),
+        Problem(
+            code="CredentialTypeNotAllowedAsPerAppPolicy",
+            title=_("The directory forbids client secrets"),
+            what=_("An application management policy lets nobody add one to this application."),
+            actor=Actor.TENANT_ADMIN,
+            next_step=_("Ask for an exemption of this application from the policy."),
+        ),
+        Problem(
+            code="CredentialInvalidLifetimeAsPerAppPolicy",
+            title=_("The directory does not allow so long a lifetime"),
+            what=_("An application management policy limits how long client secrets last."),
+            actor=Actor.YOU,
+            next_step=_("Choose a shorter lifetime."),
+        ),
+        Problem(
+            code="Directory_ResourceSizeExceeded",
+            title=_("The application is full"),
+            what=_("It holds as many client secrets and other entries as the directory allows."),
+            actor=Actor.YOU,
+            next_step=_("Remove client secrets that have expired. Then try again."),
+        ),
+        Problem(
+            code="Directory_ConcurrencyViolation",
+            title=_("Somebody else is changing the application"),
+            what=_("Microsoft Graph takes one change to an application at a time."),
+            actor=Actor.NOBODY,
+            next_step=_("Try again in a few seconds."),
+        ),
+    )
+}
+#: Those that another lifetime in the form avoids.
+OF_LIFETIME = {"CredentialInvalidLifetimeAsPerAppPolicy"}
+_THROTTLED = Problem(
+    code="throttled",
+    title=_("Microsoft is receiving too many requests"),
+    what=_("It asks to wait a little."),
+    actor=Actor.NOBODY,
+    next_step=_AGAIN,
+)
+_UNAVAILABLE = Problem(
+    code="microsoft_unavailable",
+    title=_("Microsoft could not be reached"),
+    what=_("It did not answer in time, or not in a way that could be understood."),
+    actor=Actor.NOBODY,
+    next_step=_AGAIN,
+)
+_REFUSED = Problem(
+    code="graph_refused",
+    title=_("Microsoft Graph refused the request"),
+    what=_("It did not say why in a way that this site knows."),
+    actor=Actor.TENANT_ADMIN,
+    next_step=_IDS,
+)
+#: What was begun may have been done, though nobody said so.
+UNCERTAIN = Problem(
+    code="uncertain",
+    title=_("Microsoft did not answer"),
+    what=_("The change may have been made all the same."),
+    actor=Actor.YOU,
+    next_step=_(
+        "Look at the application's client secrets, in a minute once more, before you try again."
+    ),
+)
+_ACTORS = {
+    Reaction.RETRY: Actor.NOBODY,
+    Reaction.RECONNECT: Actor.ORGANIZATION_ADMIN,
+    Reaction.OPERATOR: Actor.OPERATOR,
+    Reaction.TENANT_ADMIN: Actor.TENANT_ADMIN,
+}
+
+
+def obstacle_of(error: RemoteError | TokenUnavailableError) -> Problem:
+    """Return what to tell a person of a call to Graph that failed."""
+    if isinstance(error, TokenUnavailableError):
+        return Problem(
+            code=error.problem,
+            title=_("The connection has no access at the moment"),
+            what=health.REASONS.get(error.problem, ""),
+            actor=_ACTORS[error.reaction],
+            next_step=_("Open the connection: it says what to do."),
+        )
+    if isinstance(error, UnavailableError):
+        return _THROTTLED if error.fault.http_status == 429 else _UNAVAILABLE
+    return _BY_CODE.get(error.fault.error, _REFUSED)
