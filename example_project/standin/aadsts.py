@@ -45,6 +45,11 @@ SHAPES: dict[int, Shape] = {
         "to be added as an external user in the tenant first.",
     ),
     50058: Shape("login_required", "A silent sign-in request was sent but no user is signed in."),
+    50059: Shape(
+        REQUEST,
+        "No tenant-identifying information found in either the request or implied by any provided "
+        "credentials.",
+    ),
     50076: Shape(
         GRANT,
         "Due to a configuration change made by your administrator, or because you moved to a new "
@@ -179,6 +184,11 @@ SHAPES: dict[int, Shape] = {
     900144: Shape(REQUEST, "The request body must contain the following parameter: '{parameter}'."),
     900561: Shape(REQUEST, "The endpoint only accepts POST requests. Received a {method} request."),
     901002: Shape(REQUEST, "The 'resource' request parameter is not supported."),
+    1002012: Shape(
+        "invalid_scope",
+        "The provided value for scope {scope} is not valid. Client credential flows must have a "
+        "scope value with /.default suffixed to the resource identifier (application ID URI).",
+    ),
     7000215: Shape(CLIENT, "Invalid client secret is provided.", 401),
     7000218: Shape(
         CLIENT,

@@ -21,6 +21,8 @@ HTML = (
 )
 HUGE = 5 * 1024 * 1024
 _DEFAULT_SLOWNESS = 5.0
+# Slow here means that the write happens at once, but is answered late.
+_WRITES = ("graph_add", "graph_remove")
 
 
 def break_before(planned: Planned | None, request: HttpRequest) -> HttpResponseBase | None:
@@ -29,7 +31,8 @@ def break_before(planned: Planned | None, request: HttpRequest) -> HttpResponseB
         return None
     name = planned.fault.name.removeprefix(f"{planned.fault.where}_")
     if name == "slow":
-        time.sleep(_DEFAULT_SLOWNESS if planned.seconds is None else planned.seconds)
+        if planned.fault.where not in _WRITES:
+            _dawdle(planned)
         return None
     if name == "unavailable":
         return HttpResponse(HTML, status=503)
@@ -57,6 +60,10 @@ def break_after(
     if planned is None or planned.fault.kind != "transport":
         return response
     name = planned.fault.name.removeprefix(f"{planned.fault.where}_")
+    if name == "slow" and planned.fault.where in _WRITES:
+        _dawdle(planned)
+    if name == "lost":
+        return StreamingHttpResponse(_reset(request), status=response.status_code)
     if name not in ("drip", "truncated"):
         return response
     handler = _handler(request)
@@ -69,6 +76,10 @@ def break_after(
         broken[header] = value
     broken["Content-Length"] = str(len(body))
     return broken
+
+
+def _dawdle(planned: Planned) -> None:
+    time.sleep(_DEFAULT_SLOWNESS if planned.seconds is None else planned.seconds)
 
 
 def _drip(body: bytes, seconds: float) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 
 from .certificates import write_certificates
+from .directory_client import DirectoryControls
 from .domains import STORES, VAULTS, Domain
 from .loopback import session_for
 
@@ -34,7 +35,7 @@ class StandInPage(Exception):
         self.text = text
 
 
-class StandIn:
+class StandIn(DirectoryControls):
     """A running stand-in: its address, its controls, and a browser to walk its pages."""
 
     def __init__(
@@ -146,7 +147,7 @@ class StandIn:
         """HTTP that trusts the stand-in, and finds it under its own and all of Azure's names."""
         return session_for(self.url, self.ca_file)
 
-    # Controls; control.py and data_control.py say what each does
+    # Controls; control.py and data_control.py say what each does, graph_control.py the inherited
 
     def control(self, method: str, name: str, body: dict[str, Any] | None = None) -> Any:
         response = requests.request(
@@ -222,9 +223,9 @@ class StandIn:
     def latency(self, seconds: float) -> None:
         self.control("POST", "latency", {"seconds": seconds})
 
-    def canaries(self, *, code: str = "", access_token: str = "", refresh_token: str = "") -> None:
-        body = {"code": code, "access_token": access_token, "refresh_token": refresh_token}
-        self.control("POST", "canaries", body)
+    def canaries(self, **prefixes: str) -> None:
+        """Prefixes of what is given out: code, access_token, refresh_token, secret."""
+        self.control("POST", "canaries", prefixes)
 
     def assign_role(self, account: str, place: str, role: str) -> None:
         self.control("POST", "roles", {"account": account, "place": place, "role": role})

@@ -12,6 +12,8 @@ from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
 from .aadsts import NOT_THE_ID
+from .applications import Application
+from .directory import CONTOSO_ID
 from .errors import Refusal
 from .state import STATE
 
@@ -48,14 +50,24 @@ def check_client_id(client: Client, tenant: str) -> None:
 
 
 def check_secret(client: Client) -> None:
-    app = STATE.app
+    """The registered application's, for those who signed in to it from any tenant."""
+    application = STATE.applications[CONTOSO_ID].find_by_app_id(client.client_id)
+    if application is None:
+        raise Refusal(700016, app=client.client_id, tenant=CONTOSO_ID)
+    check_secret_of(application, client)
+
+
+def check_secret_of(application: Application, client: Client) -> None:
     if not client.secret:
         raise Refusal(7000218)
-    for secret in app.secrets:
-        if constant_time_compare(secret.value, client.secret):
-            if secret.expires_at is not None and secret.expires_at <= STATE.now():
-                raise Refusal(7000222, app=app.client_id)
+    now = STATE.now()
+    for secret in application.secrets:
+        if not constant_time_compare(secret.value, client.secret):
+            continue
+        if not secret.is_removed and secret.end <= now:
+            raise Refusal(7000222, app=application.app_id)
+        if secret.is_accepted(now):
             return
     if _GUID.fullmatch(client.secret):
-        raise Refusal(7000215, text=NOT_THE_ID, app=app.client_id)
+        raise Refusal(7000215, text=NOT_THE_ID, app=application.app_id)
     raise Refusal(7000215)

@@ -147,8 +147,15 @@ def latency(method: str, body: Body) -> None:
 
 @control("POST")
 def canaries(method: str, body: Body) -> None:
-    """POST {"code"?, "access_token"?, "refresh_token"?}: prefixes of the values given out."""
-    for kind in ("code", "access_token", "refresh_token"):
+    """POST {"code"?, "access_token"?, "refresh_token"?, "secret"?}: prefixes of what is given out.
+
+    secret: a client secret's value, which is never longer than 40 characters.
+    """
+    kinds = ("code", "access_token", "refresh_token", "secret")
+    for kind in body:
+        if kind not in kinds:
+            raise Mistake(f"unknown kind {kind!r}")
+    for kind in kinds:
         setattr(STATE.grants.canaries, kind, str(body.get(kind) or ""))
 
 

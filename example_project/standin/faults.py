@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Where = Literal[
-    "authorize", "token", "discovery", "jwks", "graph", "key_vault", "app_configuration"
+    "authorize",
+    "token",
+    "discovery",
+    "jwks",
+    # Any call of Graph; the other three only those that read applications, add or remove secrets.
+    "graph",
+    "graph_read",
+    "graph_add",
+    "graph_remove",
+    "key_vault",
+    "app_configuration",
 ]
 Kind = Literal[
     "refusal", "transport", "body", "id_token", "redirect_error", "redirect", "graph", "data_plane"
@@ -46,10 +56,13 @@ _REFUSALS = (
     ("throttled_without_retry_after", 90055, "Too many requests (429, no hint)", False),
     ("transient", 90033, "A transient error (503, as JSON)", False),
 )
-# Broken HTTP: name, label, and the endpoints besides the token endpoint that can do it.
+# Broken HTTP and what is shaped like an API: name, label, and the endpoints that can do it.
+_Rows = tuple[tuple[str, str, tuple[Where, ...]], ...]
 _DATA_PLANES: tuple[Where, ...] = ("key_vault", "app_configuration")
-_ALL: tuple[Where, ...] = ("token", "discovery", "jwks", "graph", *_DATA_PLANES)
-_TRANSPORT: tuple[tuple[str, str, tuple[Where, ...]], ...] = (
+_SECRET_WRITES: tuple[Where, ...] = ("graph_add", "graph_remove")
+_APPLICATIONS: tuple[Where, ...] = ("graph_read", *_SECRET_WRITES)
+_ALL: tuple[Where, ...] = ("token", "discovery", "jwks", "graph", *_APPLICATIONS, *_DATA_PLANES)
+_TRANSPORT: _Rows = (
     ("unavailable", "is down (503)", _ALL),
     ("html", "answers an HTML error page (500)", _ALL),
     ("html_200", "answers HTML with status 200", _ALL),
@@ -60,6 +73,7 @@ _TRANSPORT: tuple[tuple[str, str, tuple[Where, ...]], ...] = (
     ("redirect", "redirects elsewhere", _ALL),
     ("truncated", "breaks off in the middle of its answer", _ALL),
     ("reset", "closes the connection", _ALL),
+    ("lost", "does it, but closes the connection", _SECRET_WRITES),
     ("throttled", "says too many requests (429)", _ALL[1:]),
 )
 _NOUNS: dict[Where, str] = {
@@ -67,6 +81,9 @@ _NOUNS: dict[Where, str] = {
     "discovery": "Microsoft's configuration document",
     "jwks": "Microsoft's list of signing keys",
     "graph": "Microsoft Graph",
+    "graph_read": "Microsoft Graph's list of applications",
+    "graph_add": "Adding a client secret",
+    "graph_remove": "Removing a client secret",
     "key_vault": "Key Vault",
     "app_configuration": "App Configuration",
 }
@@ -127,11 +144,25 @@ _GRAPH = (
     ("graph_me_other_user", "Microsoft Graph names another user"),
     ("graph_other_organization", "Microsoft Graph names another organization"),
 )
-_DATA_PLANE = (
+_APPLICATION: _Rows = (
+    ("unauthorized", "is refused for the token (401)", _APPLICATIONS),
+    ("claims_challenge", "asks for a new sign-in (401)", _APPLICATIONS),
+    ("forbidden", "is not permitted (403)", _APPLICATIONS),
+    ("not_found", "finds no such application (404)", _APPLICATIONS),
+    ("throttled_without_retry_after", "is one request too many (429), no hint", _APPLICATIONS),
+    ("page_expired", "does not know its page any more (400)", ("graph_read",)),
+    ("conflict", "meets another write (409)", _SECRET_WRITES),
+    ("key_missing", "finds no such client secret (400)", ("graph_remove",)),
+)
+_DATA_PLANE: _Rows = (
     ("unauthorized", "refuses the token (401)", _DATA_PLANES),
     ("claims_challenge", "asks for a new sign-in (401)", _DATA_PLANES),
     ("forbidden", "does not let the person do that (403)", _DATA_PLANES),
     ("forbidden_by_firewall", "does not let this address in (403)", ("key_vault",)),
+)
+_SHAPED: tuple[tuple[Kind, tuple[Where, ...], _Rows], ...] = (
+    ("graph", _APPLICATIONS, _APPLICATION),
+    ("data_plane", _DATA_PLANES, _DATA_PLANE),
 )
 
 
@@ -146,8 +177,8 @@ def _table() -> dict[str, Fault]:
             label=f"{_NOUNS[where]} {label}",
             where=where,
             kind="transport",
-            # The sign-in itself calls no data plane.
-            offered=name != "drip" and where not in _DATA_PLANES,
+            # The sign-in itself calls no data plane, and needs no application.
+            offered=name != "drip" and where not in (*_APPLICATIONS, *_DATA_PLANES),
             offered_later=where == "token" and name in {"unavailable", "html", "reset", "slow"},
         )
         for where in _ALL
@@ -169,11 +200,12 @@ def _table() -> dict[str, Fault]:
             name=f"{where}_{name}",
             label=f"{_NOUNS[where]} {label}",
             where=where,
-            kind="data_plane",
+            kind=kind,
             offered=False,
         )
-        for where in _DATA_PLANES
-        for name, label, places in _DATA_PLANE
+        for kind, wheres, rows in _SHAPED
+        for where in wheres
+        for name, label, places in rows
         if where in places
     ]
     return {fault.name: fault for fault in faults}

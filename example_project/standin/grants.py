@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from .client_secrets import new_value
 from .directory import Account
 from .faults import Fault
 from .permissions import Resource
@@ -52,6 +53,8 @@ class AccessToken:
     scopes: tuple[str, ...]
     issued_at: datetime
     expires_at: datetime
+    # Nobody is signed in: the account is an application's service principal.
+    app_only: bool = False
     cae: bool = False
     fault: Fault | None = None
 
@@ -63,6 +66,7 @@ class Canaries:
     code: str = ""
     access_token: str = ""
     refresh_token: str = ""
+    secret: str = ""
 
 
 @dataclass(slots=True)
@@ -84,6 +88,9 @@ class Grants:
 
     def new_access_token(self) -> str:
         return f"{self.canaries.access_token}Ew{secrets.token_urlsafe(1300)}"
+
+    def new_secret(self) -> str:
+        return new_value(self.canaries.secret)
 
     def revoke_sessions(self, account: Account, now: datetime) -> None:
         self.valid_from[account.oid] = now

@@ -23,6 +23,14 @@ CAE_TEXT = (
 )
 
 
+class GraphError(Exception):
+    """Graph says no."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
 def _headers(request: HttpRequest) -> dict[str, str]:
     request_id = str(uuid.uuid4())
     diagnostic = {"ServerInfo": {"DataCenter": "Stand-in", "Slice": "E", "Ring": "1"}}
@@ -36,9 +44,18 @@ def _headers(request: HttpRequest) -> dict[str, str]:
     }
 
 
-def graph_json(request: HttpRequest, document: dict[str, object]) -> HttpResponse:
+def graph_json(
+    request: HttpRequest, document: dict[str, object], *, units: int = 1
+) -> HttpResponse:
     response = HttpResponse(json.dumps(document), content_type=_JSON, headers=_headers(request))
     response["odata-version"] = "4.0"
+    response["x-ms-resource-unit"] = str(units)
+    return response
+
+
+def no_content(request: HttpRequest) -> HttpResponse:
+    response = HttpResponse(status=204, headers=_headers(request))
+    del response["Content-Type"]
     response["x-ms-resource-unit"] = "1"
     return response
 

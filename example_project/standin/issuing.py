@@ -57,7 +57,7 @@ def issue(redemption: Redemption, form: QueryDict, fault: Fault | None) -> dict[
         )
     if form.get("client_info") == "1":
         body["client_info"] = client_info(redemption.account)
-    return _spoil(body, name)
+    return spoil(body, name)
 
 
 def _narrow(redemption: Redemption, fault: str) -> Redemption:
@@ -109,7 +109,8 @@ def _refresh_token(redemption: Redemption) -> str:
     return token.value
 
 
-def _spoil(body: dict[str, object], fault: str) -> dict[str, object]:
+def spoil(body: dict[str, object], fault: str) -> dict[str, object]:
+    """The answer, with what this fault breaks in it."""
     if fault in _SPOILT_LIFETIMES:
         body["expires_in"] = _SPOILT_LIFETIMES[fault]
     body.pop(_REMOVED.get(fault, ""), None)

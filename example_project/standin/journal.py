@@ -10,6 +10,7 @@ from .domains import PATHS
 
 # Names only for what the token endpoint is sent, except these values.
 _SHOWN = ("grant_type", "scope", "client_id", "redirect_uri", "claims", "client_info")
+_WITH_QUERY = ("/authorize", "/adminconsent")
 
 Entry = dict[str, object]
 
@@ -29,19 +30,26 @@ class Journal:
             "user_agent": request.headers.get("User-Agent"),
             "status": None,
         }
-        # First: a secret may be called "token", and a key anything at all.
+        # First these two: a secret may be called "token", and a key anything at all.
         if request.path.startswith(PATHS):
             entry["query"] = dict(request.GET.lists())
             entry["host"] = request.headers.get("Host")
             entry["bearer"] = "Authorization" in request.headers
-        elif request.path.endswith(("/authorize", "/adminconsent")):
+        elif request.path.startswith("/graph/") or request.path.endswith(_WITH_QUERY):
             entry["query"] = dict(request.GET.lists())
         elif request.path.endswith("/token"):
             entry["form"] = sorted(request.POST)
             entry["basic"] = request.headers.get("Authorization", "").startswith("Basic ")
             entry.update({name: request.POST[name] for name in _SHOWN if name in request.POST})
+        request.META["standin.entry"] = entry
         self._entries.append(entry)
         return entry
+
+    @staticmethod
+    def note(request: HttpRequest, **facts: object) -> None:
+        """Add what only the view knows to the entry of this request; never a secret."""
+        entry: Entry = request.META["standin.entry"]
+        entry.update(facts)
 
     def entries(self) -> list[Entry]:
         return list(self._entries)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from .consents import Consents
 from .directory import Account, Registration, registration
+from .directory_switches import Switches
 from .fault_queue import FaultQueue
 from .grants import Grants
 from .journal import Journal
 from .keys import KeyRing
 from .roles import Assignments
+from .seeded_applications import seeded_applications
 from .stores import seeded_stores
 from .vaults import seeded_vaults
 
@@ -59,6 +61,8 @@ class State:
             self.roles = Assignments()
             self.vaults = seeded_vaults(self.now())
             self.stores = seeded_stores(self.now())
+            self.applications = seeded_applications(self.app, self.now())
+            self.switches = Switches()
             self.looks_until_settled = 1
             self.page_size = 100
             # Only for lifetimes; everything secret comes from the secrets module.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, QueryDict
 
 from .aadsts import NOT_THE_ID
+from .app_tokens import issue_to_application
 from .breakage import break_after, break_before
 from .client_authentication import check_client_id, check_secret, read_client
 from .directory import SHARED_PATHS, find_tenant
@@ -66,10 +67,18 @@ def _answer(request: HttpRequest, tenant: str, planned: Planned | None) -> dict[
     if find_tenant(tenant) is None and tenant not in SHARED_PATHS:
         raise Refusal(90002, tenant=tenant)
     client = read_client(request)
+    fault = None if planned is None else planned.fault
+    if form["grant_type"] == "client_credentials":
+        return issue_to_application(
+            client,
+            tenant,
+            form,
+            fault,
+            lambda: _refuse_if_planned(fault, tenant, form, client.client_id),
+        )
     check_client_id(client, tenant)
     if "resource" in form:
         raise Refusal(901002)
-    fault = None if planned is None else planned.fault
     if form["grant_type"] == "authorization_code":
         code = find_code(form)
         check_secret(client)
@@ -83,14 +92,14 @@ def _answer(request: HttpRequest, tenant: str, planned: Planned | None) -> dict[
     raise Refusal(70003, grant_type=form["grant_type"])
 
 
-def _refuse_if_planned(fault: Fault | None, tenant: str, form: QueryDict) -> None:
+def _refuse_if_planned(fault: Fault | None, tenant: str, form: QueryDict, app_id: str = "") -> None:
     if fault is None or fault.kind != "refusal":
         return
     now = f"{STATE.now():%Y-%m-%dT%H:%M:%S.0000000Z}"
     raise Refusal(
         fault.code,
         text=NOT_THE_ID if fault.name == "secret_id_used" else "",
-        app=STATE.app.client_id,
+        app=app_id or STATE.app.client_id,
         name=STATE.app.name,
         tenant=tenant,
         resource=GRAPH.app_id,

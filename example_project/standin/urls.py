@@ -13,6 +13,8 @@ from . import (
     data_control,
     discovery,
     graph,
+    graph_applications,
+    graph_control,
     key_vault,
     sign_in_views,
     token,
@@ -29,6 +31,12 @@ _VAULT = [
     path("deletedsecrets/<str:name>", key_vault.deleted_secret),
     path("deletedsecrets/<str:name>/recover", key_vault.recovery),
     path("<path:rest>", key_vault.anything_else),
+]
+# Each of them under an object id, and under an appId.
+_APPLICATION = [
+    ("", graph_applications.application),
+    ("/addPassword", graph_applications.password_added),
+    ("/removePassword", graph_applications.password_removed),
 ]
 _STORE = [
     path("kv", app_configuration.key_values),
@@ -56,10 +64,20 @@ urlpatterns = [
     path("_standin/registration", control.registration),
     path("_standin/roles", data_control.roles),
     path("_standin/data_planes", data_control.data_planes),
+    path("_standin/applications", graph_control.applications),
+    path("_standin/directory", graph_control.directory),
+    path("_standin/graph_policy", graph_control.graph_policy),
+    path("_standin/secret_check", graph_control.secret_check),
     path("signin/<str:visit_id>/account", sign_in_views.account_picked),
     path("signin/<str:visit_id>/decision", sign_in_views.decision_made),
     path("graph/v1.0/me", graph.me),
     path("graph/v1.0/organization", graph.organization),
+    path("graph/v1.0/applications", graph_applications.applications),
+    *(path(f"graph/v1.0/applications/<str:id_>{act}", view) for act, view in _APPLICATION),
+    *(
+        path(f"graph/v1.0/applications(appId='<str:app_id>'){act}", view)
+        for act, view in _APPLICATION
+    ),
     path("graph/<path:path>", graph.not_found),
     path("keyvault/<str:vault>/", include(_VAULT)),
     path("appconfig/<str:store>/", include(_STORE)),
