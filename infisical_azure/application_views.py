@@ -23,7 +23,7 @@ from .exceptions import RemoteError, TokenUnavailableError
 from .expiry import expiry_of
 from .forms import ConfirmForm, SecretAddForm
 from .graph import Application, ClientSecret
-from .models import SecretEvent, database
+from .models import RotatedSecret, Rotation, SecretEvent, database
 from .views import ConnectionMixin
 
 if TYPE_CHECKING:
@@ -142,7 +142,17 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
             (secret, expiry_of(secret.expires_at, now), secret.key_id in issued_here)
             for secret in self.application.secrets
         ]
-        return super().get_context_data(**kwargs, rows=rows, events=events[: self.history_size])
+        rotation = Rotation.objects.filter(
+            connection=self.connection, application_id=self.application.id
+        ).first()
+        made = rotation.secrets.values_list("key_id", flat=True) if rotation else ()
+        return super().get_context_data(
+            **kwargs,
+            rows=rows,
+            events=events[: self.history_size],
+            rotation=rotation,
+            rotated=set(made),
+        )
 
 
 class SecretAddView(ApplicationMixin, FormView):
@@ -201,7 +211,13 @@ class SecretRemoveView(ApplicationMixin, FormView):
             secret=self.secret,
             expiry=expiry_of(self.secret.expires_at, timezone.now()),
             is_own=is_own_secret(self.application, self.secret),
+            is_rotated=self._is_rotated(),
         )
+
+    def _is_rotated(self) -> bool:
+        rows = RotatedSecret.objects.filter(rotation__connection=self.connection)
+        in_use = rows.exclude(state=RotatedSecret.State.REMOVED)
+        return in_use.filter(key_id=self.secret.key_id).exists()
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         event = self.new_event(

@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import NoReverseMatch, reverse
 
 from .conf import DEFAULTS, conf
+from .delivery import hooks
 from .host import get_host
 from .text import is_guid
 
@@ -34,6 +35,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         *_check_site_url(),
         *_check_keys_of_the_dict(),
         *_check_clouds(),
+        *_check_hooks(),
         *_check_callback_url(),
     ]
 
@@ -184,6 +186,17 @@ def _check_clouds() -> Iterator[CheckMessage]:
             yield Error(
                 f"The cloud {cloud.name!r} is reached without https.", id="infisical_azure.E010"
             )
+
+
+def _check_hooks() -> Iterator[CheckMessage]:
+    try:
+        hooks()
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error),
+            hint="Name a function that takes an infisical_azure.delivery.Delivery.",
+            id="infisical_azure.E016",
+        )
 
 
 def _check_callback_url() -> Iterator[CheckMessage]:

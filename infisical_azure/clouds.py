@@ -26,6 +26,10 @@ class Cloud:
     """What a Graph token is asked for; its scopes begin with it."""
     key_vault_audience: str
     app_configuration_audience: str
+    vaults: str
+    """A vault's URL, with ``{name}``."""
+    stores: str
+    """An App Configuration store's URL, with ``{name}``."""
     portal: str
     """The Azure portal's origin, for links."""
 
@@ -47,6 +51,8 @@ PUBLIC = Cloud(
     graph_audience="https://graph.microsoft.com",
     key_vault_audience="https://vault.azure.net",
     app_configuration_audience="https://appconfig.azure.com",
+    vaults="https://{name}.vault.azure.net",
+    stores="https://{name}.azconfig.io",
     portal="https://portal.azure.com",
 )
 US_GOVERNMENT = Cloud(
@@ -57,6 +63,8 @@ US_GOVERNMENT = Cloud(
     graph_audience="https://graph.microsoft.us",
     key_vault_audience="https://vault.usgovcloudapi.net",
     app_configuration_audience="https://appconfig.azure.us",
+    vaults="https://{name}.vault.usgovcloudapi.net",
+    stores="https://{name}.azconfig.azure.us",
     portal="https://portal.azure.us",
 )
 US_GOVERNMENT_DOD = Cloud(
@@ -67,6 +75,8 @@ US_GOVERNMENT_DOD = Cloud(
     graph_audience="https://dod-graph.microsoft.us",
     key_vault_audience="https://vault.usgovcloudapi.net",
     app_configuration_audience="https://appconfig.azure.us",
+    vaults="https://{name}.vault.usgovcloudapi.net",
+    stores="https://{name}.azconfig.azure.us",
     portal="https://portal.azure.us",
 )
 CHINA = Cloud(
@@ -77,6 +87,8 @@ CHINA = Cloud(
     graph_audience="https://microsoftgraph.chinacloudapi.cn",
     key_vault_audience="https://vault.azure.cn",
     app_configuration_audience="https://appconfig.azure.cn",
+    vaults="https://{name}.vault.azure.cn",
+    stores="https://{name}.azconfig.azure.cn",
     portal="https://portal.azure.cn",
 )
 

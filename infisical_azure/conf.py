@@ -26,6 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_PENDING_AUTHORIZATIONS": 50,
     "TOKEN_LEEWAY": 300,
     "REFRESH_WORKERS": 16,
+    "SECRET_HOOKS": {},
+    "ROTATION_PROOFS": 5,
+    "ROTATION_PROOF_PAUSE": 1,
 }
 
 
@@ -133,6 +136,18 @@ class Conf:
     @property
     def refresh_workers(self) -> int:
         return int(self._tunable("REFRESH_WORKERS"))
+
+    @property
+    def secret_hooks(self) -> dict[str, str]:
+        return dict(self._tunable("SECRET_HOOKS"))
+
+    @property
+    def rotation_proofs(self) -> int:
+        return int(self._tunable("ROTATION_PROOFS"))
+
+    @property
+    def rotation_proof_pause(self) -> float:
+        return float(self._tunable("ROTATION_PROOF_PAUSE"))
 
     @property
     def max_pending_authorizations(self) -> int:

@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import oauthlib.oauth2
 import requests
 from django.utils import timezone
-from oauthlib.oauth2 import OAuth2Error
+from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 from requests_oauthlib import OAuth2Session
 
 from . import transport
@@ -62,8 +63,10 @@ class TokenReply:
 class _Session(OAuth2Session, transport.BoundedSession):
     """An OAuth2Session that is bounded and never follows a redirect with our secret."""
 
-    def __init__(self, client: Client) -> None:
-        super().__init__(client.client_id, redirect_uri=client.redirect_uri, service=SERVICE)
+    def __init__(self, client: Client, grant: oauthlib.oauth2.Client | None = None) -> None:
+        super().__init__(
+            client.client_id, client=grant, redirect_uri=client.redirect_uri, service=SERVICE
+        )
         for kind in ("access_token_response", "refresh_token_response"):
             self.register_compliance_hook(kind, self._keep_reply)
         self.reply: dict[str, Any] = {}
@@ -223,6 +226,26 @@ def refresh(
             )
         )
         return _token_reply(session.reply, audience)
+
+
+def prove(cloud: Cloud, tenant_id: UUID, app_id: UUID, client_secret: Secret) -> None:
+    """
+    Sign in as an application, for nothing but the proof that its client secret works.
+
+    Raises RemoteError (``invalid_client`` while Entra doesn't know the secret) or
+    UnavailableError. Source: entra-docs ``v2-oauth2-client-creds-grant-flow``.
+    """
+    client = Client(client_id=str(app_id), client_secret=client_secret, redirect_uri="")
+    with _Session(client, BackendApplicationClient(client.client_id)) as session:
+        _ask(
+            lambda: session.fetch_token(
+                f"{cloud.authority}/{tenant_id}/oauth2/v2.0/token",
+                client_id=client.client_id,
+                client_secret=client_secret.reveal(),
+                include_client_id=True,
+                scope=[f"{cloud.graph_audience}/.default"],
+            )
+        )
 
 
 def fault_from_description(*, error: str, description: str, **facts: Any) -> Fault:

@@ -25,6 +25,10 @@ class DecryptionError(InfisicalAzureError):
     """A stored secret can't be opened: wrong FERNET_KEYS, or ciphertext that was moved."""
 
 
+class DeliveryError(InfisicalAzureError):
+    """A hook of the site did not take a client secret."""
+
+
 class AuthorizationError(InfisicalAzureError):
     """An OAuth round trip that must not be completed; `code` names the problem."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +16,14 @@ from . import entra, flow
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
-from .models import AppConnection, validate_name
+from .models import AppConnection, Destination, Rotation, shortest_lifetime, validate_name
 from .text import displayable, is_guid
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
 # Spaces that show and that don't, and the quotes and braces that tools print around GUIDs.
+# Both kinds of names become part of a host's name (about-keys-secrets-certificates).
+_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,48}[A-Za-z0-9]")
+_VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 _PASTED = re.compile(r"[\s\u200b-\u200d\ufeff{}\"']+")
 
 
@@ -282,3 +286,66 @@ class SecretAddForm(_OwnIds, forms.Form):
 
     def clean_name(self) -> str:
         return displayable(self.cleaned_data["name"])
+
+
+class RotationForm(_OwnIds, forms.ModelForm):
+    """How often a client secret is replaced, and where the new one goes first."""
+
+    interval = forms.TypedChoiceField(
+        label=_("Replace it every"),
+        coerce=int,
+        choices=[(7, _("week")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
+        initial=30,
+    )
+    overlap = forms.TypedChoiceField(
+        label=_("Keep the old one valid for"),
+        coerce=int,
+        choices=[(1, _("1 day")), (3, _("3 days")), (7, _("7 days")), (30, _("30 days"))],
+        initial=3,
+        help_text=_("So long whatever uses it has to take over the new one."),
+    )
+
+    class Meta:
+        model = Destination
+        fields = ("kind", "place", "name", "label")
+        labels = {"kind": _("Deliver it to"), "name": _("Secret or key")}
+        help_texts = {
+            "place": _("The name alone, such as “team-vault” for team-vault.vault.azure.net."),
+            "name": _("What the vault or store calls it."),
+            "label": _("Of the key in App Configuration."),
+        }
+
+    field_order = ("interval", "overlap", "kind", "place", "name", "label")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = list(Destination.Kind.choices)
+        if not conf.secret_hooks:
+            kinds.remove((Destination.Kind.HOOK.value, Destination.Kind.HOOK.label))
+        self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
+        self.fields["place"].required = True
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind, place, name = (cleaned.get(key, "") for key in ("kind", "place", "name"))
+        if kind == Destination.Kind.HOOK:
+            if place and place not in conf.secret_hooks:
+                known = ", ".join(conf.secret_hooks)
+                self.add_error("place", _("This site takes it as: %s.") % known)
+        elif place and not _PLACE.fullmatch(place):
+            self.add_error("place", _("Enter the name: letters, digits and hyphens."))
+        if kind == Destination.Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
+            self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
+        if kind == Destination.Kind.APP_CONFIGURATION and name in {".", ".."}:
+            self.add_error("name", _("App Configuration has no such key."))
+        return cleaned
+
+    def save_for(self, rotation: Rotation) -> Rotation:
+        """Save the new rotation with its destination."""
+        rotation.interval = timedelta(days=self.cleaned_data["interval"])
+        rotation.overlap = timedelta(days=self.cleaned_data["overlap"])
+        rotation.lifetime = shortest_lifetime(rotation.interval, rotation.overlap)
+        rotation.save()
+        self.instance.rotation = rotation
+        self.save()
+        return rotation

@@ -10,7 +10,6 @@ from urllib.parse import quote, unquote_plus, urlencode
 from uuid import UUID
 
 import requests
-from requests.auth import AuthBase
 
 from . import transport
 from .clouds import Cloud
@@ -79,17 +78,6 @@ class IssuedSecret:
     key_id: UUID
     value: Secret
     expires_at: datetime | None
-
-
-class _Bearer(AuthBase):
-    """An Authorization header that ~/.netrc can't replace and no repr shows."""
-
-    def __init__(self, token: Secret) -> None:
-        self.token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self.token.reveal()}"
-        return request
 
 
 class GraphClient:
@@ -186,12 +174,12 @@ class GraphClient:
         return self._fetch(f"{self.cloud.graph}/v1.0{path}")
 
     def _fetch(self, url: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-        auth = _Bearer(self.access_token)
+        auth = transport.Bearer(self.access_token)
         return self._object(transport.fetch(url, service=SERVICE, auth=auth, headers=headers))
 
     def _post(self, path: str, body: dict[str, Any]) -> requests.Response:
-        url, auth = f"{self.cloud.graph}/v1.0{path}", _Bearer(self.access_token)
-        return transport.post(url, body, service=SERVICE, auth=auth)
+        url, auth = f"{self.cloud.graph}/v1.0{path}", transport.Bearer(self.access_token)
+        return transport.send("POST", url, lambda: body, service=SERVICE, auth=auth)
 
     @staticmethod
     def _object(response: requests.Response) -> dict[str, Any]:
@@ -205,7 +193,7 @@ class GraphClient:
             service=SERVICE,
             http_status=response.status_code,
             error=code if code.isidentifier() and len(code) <= 64 else "",
-            correlation_id=_request_id(response),
+            correlation_id=transport.request_id(response, "request-id"),
             retry_after=transport.retry_after(response),
         )
         is_transient = response.status_code in transport.TRANSIENT
@@ -271,8 +259,3 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
     for item in value if isinstance(value, list) else ():
         if isinstance(item, dict):
             yield item
-
-
-def _request_id(response: requests.Response) -> str:
-    value = response.headers.get("request-id", "")
-    return value if value.replace("-", "").isalnum() and len(value) <= 64 else ""

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import health
 from .exceptions import Reaction, RemoteError, TokenUnavailableError, UnavailableError
+from .models import Rotation
 from .problems import Actor, Problem
 
 _AGAIN = _("Try again in a few minutes.")
@@ -100,6 +101,61 @@ _ACTORS = {
     Reaction.OPERATOR: Actor.OPERATOR,
     Reaction.TENANT_ADMIN: Actor.TENANT_ADMIN,
 }
+
+
+_OF_ROTATION = {
+    problem.code: problem
+    for problem in (
+        Problem(
+            code="invalid_client",
+            title=_("Microsoft does not accept the new client secret"),
+            what=_("It was issued, but signing in with it fails for longer than is usual."),
+            actor=Actor.NOBODY,
+            next_step=_("It is tried again. Until it works, the old one stays in use."),
+        ),
+        Problem(
+            code="current_secret_missing",
+            title=_("Somebody removed the client secret that was in use"),
+            what=_("It is no longer in the directory. A new one is made at once."),
+            actor=Actor.ORGANIZATION_ADMIN,
+            next_step=_("Find out who removed it: the directory's audit log knows."),
+        ),
+        Problem(
+            code="delivery_failed",
+            title=_("This site did not take the new client secret"),
+            what=_("Its own function for that failed. The old client secret stays in use."),
+            actor=Actor.OPERATOR,
+            next_step=_("The operator finds the failure in the site's log. It is tried again."),
+        ),
+        Problem(
+            code="ForbiddenByRbac",
+            title=_("The connected account may not write to the destination"),
+            what=_("The new client secret waits. The old one stays in use."),
+            actor=Actor.TENANT_ADMIN,
+            next_step=_(
+                "Give the account the role Key Vault Secrets Officer, or App Configuration Data "
+                "Owner, there. It is tried again."
+            ),
+        ),
+    )
+}
+
+
+def rotation_obstacle(rotation: Rotation) -> Problem | None:
+    """Return what to tell a person of a rotation that fails; None where it works."""
+    code = rotation.problem
+    if not code:
+        return None
+    known = _OF_ROTATION | _BY_CODE | {one.code: one for one in (_THROTTLED, _UNAVAILABLE)}
+    if code in health.REASONS and code not in known:
+        return Problem(
+            code=code,
+            title=_("The connection has no access at the moment"),
+            what=health.REASONS[code],
+            actor=Actor.ORGANIZATION_ADMIN,
+            next_step=_("Open the connection: it says what to do."),
+        )
+    return known.get(code, _REFUSED)
 
 
 def obstacle_of(error: RemoteError | TokenUnavailableError) -> Problem:

@@ -19,3 +19,13 @@ connection_reconnected = Signal()
 #: A connection is gone, whoever deleted it. Arguments: connection (AppConnection, unsaved
 #: but with its id, name and organization_id).
 connection_removed = Signal()
+
+#: A client secret was replaced and the new one delivered everywhere. Arguments: rotation
+#: (Rotation), secret (RotatedSecret, without its value).
+secret_rotated = Signal()
+
+#: A rotation fails and won't get on without a person. Arguments: rotation. Once per break.
+rotation_failed = Signal()
+
+#: A rotation that had failed works again. Arguments: rotation.
+rotation_recovered = Signal()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import upkeep
+from . import rotation_upkeep, upkeep
 
 
 @shared_task(ignore_result=True)
@@ -24,3 +24,20 @@ def refresh_connection(connection_id: str) -> str:
     May run twice, as any Celery task may: the second time it finds nothing due.
     """
     return upkeep.refresh_one(UUID(connection_id))
+
+
+@shared_task(ignore_result=True)
+def rotate_due() -> None:
+    """Send each rotation that is due to a worker; put this into the beat schedule."""
+    for rotation_id in rotation_upkeep.due():
+        advance_rotation.delay(str(rotation_id))
+
+
+@shared_task(ignore_result=True, acks_late=True, reject_on_worker_lost=True)
+def advance_rotation(rotation_id: str) -> str:
+    """
+    Advance one rotation, and return how that went.
+
+    May run twice, as any Celery task may: the second time goes on where the first ended.
+    """
+    return rotation_upkeep.advance_safely(UUID(rotation_id))

@@ -9,7 +9,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from urllib3.exceptions import HTTPError
 
 from .conf import conf
 from .exceptions import Fault, UnavailableError
+from .secret import Secret
 
 #: Statuses that say nothing about the request: the same one may work later.
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -134,6 +135,17 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedTLS
 
 
+class Bearer(AuthBase):
+    """An Authorization header that ~/.netrc can't replace and no repr shows."""
+
+    def __init__(self, token: Secret) -> None:
+        self.token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token.reveal()}"
+        return request
+
+
 class BoundedAdapter(HTTPAdapter):
     """
     Send with the configured time-outs and read a bounded body in bounded time.
@@ -231,14 +243,24 @@ def _environment(origin: str) -> Any:
     return requests.Session().merge_environment_settings(origin, {}, None, None, None)
 
 
-def post(url: str, body: dict[str, Any], *, service: str, auth: AuthBase) -> requests.Response:
+def send(
+    method: str,
+    url: str,
+    body: Callable[[], dict[str, Any]],
+    *,
+    service: str,
+    auth: AuthBase,
+    headers: dict[str, str] | None = None,
+) -> requests.Response:
     """
-    POST a JSON body once; any status is returned.
+    Send what `body` returns as JSON, once; any status is returned.
 
     Raises UnavailableError without an answer; what was asked for may still have been done.
     """
     with BoundedSession(service) as session:
-        return session.post(url, json=body, auth=auth, allow_redirects=False)
+        return session.request(
+            method, url, json=body(), auth=auth, headers=headers, allow_redirects=False
+        )
 
 
 def fetch(
@@ -284,6 +306,12 @@ def retry_after(response: requests.Response) -> timedelta | None:
     except (ValueError, OverflowError):
         return None
     return max(at - datetime.now(UTC), timedelta(0))
+
+
+def request_id(response: requests.Response, header: str) -> str:
+    """Return the id under which the service has logged the request."""
+    value = response.headers.get(header, "")
+    return value if value.replace("-", "").isalnum() and len(value) <= 64 else ""
 
 
 def json_object(response: requests.Response, service: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from . import application_views, views
+from . import application_views, rotation_views, views
 from .callback import CallbackProblemView, OAuthCallbackView
 
 app_name = "infisical_azure"
@@ -77,6 +77,26 @@ organization_urlpatterns = [
         "app-connections/<uuid:pk>/applications/<uuid:application>/secrets/<uuid:key>/remove/",
         application_views.SecretRemoveView.as_view(),
         name="secret_remove",
+    ),
+    path(
+        "app-connections/<uuid:pk>/applications/<uuid:application>/rotation/",
+        rotation_views.RotationAddView.as_view(),
+        name="rotation_add",
+    ),
+    path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/",
+        rotation_views.RotationDetailView.as_view(),
+        name="rotation_detail",
+    ),
+    path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/act/",
+        rotation_views.RotationActView.as_view(),
+        name="rotation_act",
+    ),
+    path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/remove/",
+        rotation_views.RotationRemoveView.as_view(),
+        name="rotation_remove",
     ),
 ]
 

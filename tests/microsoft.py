@@ -100,6 +100,9 @@ class Microsoft:
             "secretText": CLIENT_SECRET,
         }
         self.override: dict[str, Any] = {"remove_password": (204, {}, "")}
+        self.vault: dict[str, Any] = {"value": "old", "tags": None}
+        self.proofs: list[int] = []
+        """AADSTS numbers with which the next proofs of a client secret are refused; 0 is a yes."""
         self.before: dict[str, Callable[[], object]] = {}
         self.requests: list[Any] = []
         for other in OTHER_CLOUDS:
@@ -108,6 +111,9 @@ class Microsoft:
             ("discovery", "GET", rf"{AUTHORITY}/[^/]+/v2.0/.well-known/openid-configuration"),
             ("keys", "GET", rf"{AUTHORITY}/[^/]+/discovery/v2.0/keys"),
             ("token", "POST", rf"{AUTHORITY}/[^/]+/oauth2/v2.0/token"),
+            ("vault", "GET", r"https://[^/]+\.vault\.azure\.net/secrets/"),
+            ("vault_set", "PUT", r"https://[^/]+\.vault\.azure\.net/secrets/"),
+            ("store_set", "PUT", r"https://[^/]+\.azconfig\.io/kv/"),
             ("me", "GET", rf"{GRAPH}/v1.0/me"),
             ("organization", "GET", rf"{GRAPH}/v1.0/organization"),
             ("applications", "GET", rf"{GRAPH}/v1.0/applications\?"),
@@ -135,16 +141,20 @@ class Microsoft:
 
     def _answer(self, kind: str) -> type_of_answer:
         def answer(request: Any) -> tuple[int, dict[str, str], str | bytes]:
-            self.requests.append((kind, request))
-            self.before.get(kind, bool)()
-            if kind in self.override:
-                override = self.override[kind]
+            is_proof = kind == "token" and "grant_type=client_credentials" in request.body
+            found = "proof" if is_proof else kind
+            self.requests.append((found, request))
+            self.before.get(found, bool)()
+            if is_proof and self.proofs and (aadsts := self.proofs.pop(0)):
+                return 401, {}, json.dumps(error(aadsts, "invalid_client"))
+            if found in self.override:
+                override = self.override[found]
                 if isinstance(override, Exception):
                     raise override
                 status, headers, body = override
                 is_raw = isinstance(body, str | bytes)
                 return status, headers, body if is_raw else json.dumps(body)
-            body = getattr(self, f"_{kind}")(urlsplit(request.url).path.split("/")[1])
+            body = getattr(self, f"_{found}")(urlsplit(request.url).path.split("/")[1])
             return 200, {"Content-Type": "application/json"}, json.dumps(body)
 
         return answer
@@ -203,6 +213,18 @@ class Microsoft:
 
     def _add_password(self, tenant: str) -> dict[str, Any]:
         return self.add_password
+
+    def _proof(self, tenant: str) -> dict[str, Any]:
+        return {"token_type": "Bearer", "expires_in": 3599, "access_token": ACCESS_TOKEN}
+
+    def _vault(self, tenant: str) -> dict[str, Any]:
+        return self.vault
+
+    def _vault_set(self, tenant: str) -> dict[str, Any]:
+        return {}
+
+    def _store_set(self, tenant: str) -> dict[str, Any]:
+        return {}
 
 
 def client_secret(name: str | None = "ci", days: float = 12.5, **more: Any) -> dict[str, Any]:

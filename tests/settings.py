@@ -63,6 +63,7 @@ INFISICAL_AZURE_ORGANIZATION_MODEL = {
     "integer": "organizations.Organization",
 }[ORGANIZATION]
 INFISICAL_AZURE = {
+    "ROTATION_PROOF_PAUSE": 0,
     "HOST": {
         "uuid": "tests.hostapp.host.UuidHost",
         "group": "infisical_azure.host.GroupHost",

@@ -60,6 +60,7 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"TIMEOUTS": 1, "HSOT": 2}}, ["E008", "E008"]),
         ({"INFISICAL_AZURE": {"CLOUDS": ["mars"]}}, ["E009"]),
         ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_cloud"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"mine": "nowhere.hook"}}}, ["E016"]),
         ({"ROOT_URLCONF": "tests.test_checks"}, ["E011"]),
         ({"ROOT_URLCONF": None}, []),
         ({"ROOT_URLCONF": "tests.urls_elsewhere"}, ["W006"]),

@@ -85,6 +85,8 @@ def test_every_default_is_in_force_when_nothing_is_set(settings: Any) -> None:
     assert conf.token_leeway == timedelta(minutes=5)
     assert conf.lease == timedelta(seconds=25)
     assert conf.refresh_workers == 16
+    assert conf.secret_hooks == {}
+    assert conf.rotation_proofs == 5
 
 
 def test_every_tunable_can_be_set(settings: Any) -> None:
@@ -99,6 +101,9 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
         "MAX_PENDING_AUTHORIZATIONS": 5,
         "TOKEN_LEEWAY": 6,
         "REFRESH_WORKERS": 7,
+        "SECRET_HOOKS": {"vault": "some.hook"},
+        "ROTATION_PROOFS": 8,
+        "ROTATION_PROOF_PAUSE": 9,
     }
     assert set(settings.INFISICAL_AZURE) == set(DEFAULTS)
     assert conf.host == "some.Host"
@@ -107,6 +112,8 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
     assert (conf.connect_timeout, conf.read_timeout, conf.total_timeout) == (1, 2, 3)
     assert (conf.max_response_bytes, conf.max_pending_authorizations) == (4, 5)
     assert (conf.token_leeway.total_seconds(), conf.refresh_workers) == (6, 7)
+    assert conf.secret_hooks == {"vault": "some.hook"}
+    assert (conf.rotation_proofs, conf.rotation_proof_pause) == (8, 9)
 
 
 def test_cloud_may_be_of_the_hosts_own(settings: Any) -> None:

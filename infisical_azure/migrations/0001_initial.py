@@ -52,8 +52,32 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='RotatedSecret',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('state', models.CharField(choices=[('intended', 'To be issued'), ('issued', 'To be proven'), ('proven', 'To be delivered'), ('current', 'In use'), ('retiring', 'Superseded, still valid'), ('removed', 'Removed')], default='intended', max_length=16, verbose_name='state')),
+                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
+                ('intended_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='begun')),
+                ('asked_at', models.DateTimeField(editable=False, null=True)),
+                ('issued_at', models.DateTimeField(null=True, verbose_name='issued')),
+                ('expires_at', models.DateTimeField(null=True, verbose_name='expires')),
+                ('proven_at', models.DateTimeField(null=True, verbose_name='proven')),
+                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                ('retire_at', models.DateTimeField(null=True, verbose_name='to be removed')),
+                ('removed_at', models.DateTimeField(null=True, verbose_name='removed')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='who')),
+            ],
+            options={
+                'verbose_name': 'rotated client secret',
+                'verbose_name_plural': 'rotated client secrets',
+                'ordering': ['-intended_at'],
+            },
+        ),
+        migrations.CreateModel(
             name='RefreshToken',
             fields=[
+                ('lease_until', models.DateTimeField(editable=False, null=True)),
+                ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('connection', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='refresh_token', serialize=False, to='infisical_azure.appconnection')),
                 ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), verbose_name='refresh token')),
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
@@ -61,8 +85,6 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(null=True, verbose_name='refused since')),
                 ('next_try_at', models.DateTimeField(null=True, verbose_name='paused until')),
                 ('failures', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('fence', models.PositiveBigIntegerField(default=0)),
             ],
             options={
                 'verbose_name': 'refresh token',
@@ -119,6 +141,68 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='HeldSecret',
+            fields=[
+                ('of', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='held', serialize=False, to='infisical_azure.rotatedsecret')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), verbose_name='client secret')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='Rotation',
+            fields=[
+                ('problem', models.CharField(blank=True, max_length=64, verbose_name='problem')),
+                ('aadsts', models.PositiveIntegerField(editable=False, null=True, verbose_name='AADSTS number')),
+                ('correlation_id', models.CharField(blank=True, max_length=64, verbose_name='correlation ID')),
+                ('trace_id', models.CharField(blank=True, max_length=64, verbose_name='trace ID')),
+                ('lease_until', models.DateTimeField(editable=False, null=True)),
+                ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('application_id', models.UUIDField(verbose_name="application's object ID")),
+                ('app_id', models.UUIDField(verbose_name='application (client) ID')),
+                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
+                ('interval', models.DurationField(verbose_name='interval')),
+                ('lifetime', models.DurationField(verbose_name='lifetime')),
+                ('overlap', models.DurationField(verbose_name='overlap')),
+                ('due_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='next rotation')),
+                ('paused_at', models.DateTimeField(null=True, verbose_name='paused since')),
+                ('sweep_at', models.DateTimeField(editable=False, null=True)),
+                ('wake_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, editable=False, null=True)),
+                ('failures', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
+                ('failing_since', models.DateTimeField(null=True, verbose_name='failing since')),
+                ('told_at', models.DateTimeField(editable=False, null=True)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rotations', to='infisical_azure.appconnection')),
+                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
+                ('wanted_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'rotation',
+                'verbose_name_plural': 'rotations',
+            },
+        ),
+        migrations.AddField(
+            model_name='rotatedsecret',
+            name='rotation',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secrets', to='infisical_azure.rotation'),
+        ),
+        migrations.CreateModel(
+            name='Destination',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('kind', models.CharField(choices=[('key-vault', 'Key Vault secret'), ('app-configuration', 'App Configuration key-value'), ('hook', 'This site')], max_length=32, verbose_name='kind')),
+                ('place', models.CharField(blank=True, max_length=64, verbose_name='vault or store')),
+                ('name', models.CharField(max_length=256, verbose_name='name')),
+                ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
+                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                ('delivered', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='infisical_azure.rotatedsecret')),
+                ('rotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='destinations', to='infisical_azure.rotation')),
+            ],
+            options={
+                'verbose_name': 'destination',
+                'verbose_name_plural': 'destinations',
+            },
+        ),
+        migrations.CreateModel(
             name='SecretEvent',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -145,6 +229,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='accesstoken',
             constraint=models.UniqueConstraint(fields=('connection', 'resource'), name='infisical_azure_token_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='rotation',
+            constraint=models.UniqueConstraint(fields=('connection', 'application_id'), name='infisical_azure_rotation_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='rotatedsecret',
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['intended', 'issued', 'proven'])), fields=('rotation',), name='infisical_azure_pending_once'),
         ),
         migrations.AddIndex(
             model_name='secretevent',

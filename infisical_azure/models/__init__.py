@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
+from .rotations import Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
 
@@ -11,8 +12,13 @@ __all__ = [
     "AccessToken",
     "AppConnection",
     "Authorization",
+    "Destination",
+    "HeldSecret",
     "RefreshToken",
+    "RotatedSecret",
+    "Rotation",
     "SecretEvent",
     "database",
+    "shortest_lifetime",
     "validate_name",
 ]

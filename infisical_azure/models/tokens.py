@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTextField
 from .connections import AppConnection
+from .leases import Leased, LeasedQuerySet
 
 
 class _SecretQuerySet(models.QuerySet[Any]):
@@ -21,20 +21,17 @@ class _SecretQuerySet(models.QuerySet[Any]):
         return self.defer(None)
 
 
-class RefreshTokenQuerySet(_SecretQuerySet):
-    """Refresh tokens; claims on them are decided by single UPDATEs."""
+class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[override]
+    """Refresh tokens, each refreshed by one process at a time."""
 
     def due(self, now: datetime) -> RefreshTokenQuerySet:
         """Those to refresh in the background now, the longest overdue first."""
         return self.free(now).filter(due_at__lte=now).order_by("due_at")
 
-    def free(self, now: datetime) -> RefreshTokenQuerySet:
+    def free(self, now: datetime) -> Self:
         """Those that work, are not paused, and that nobody refreshes at the moment."""
-        return self.filter(
-            Q(lease_until=None) | Q(lease_until__lte=now),
-            Q(next_try_at=None) | Q(next_try_at__lte=now),
-            revoked_at=None,
-        )
+        may_be_tried = Q(next_try_at=None) | Q(next_try_at__lte=now)
+        return super().free(now).filter(may_be_tried, revoked_at=None)
 
     def to_refresh(self) -> RefreshTokenQuerySet:
         """Read all that a refresh needs along."""
@@ -60,7 +57,7 @@ class _RefreshTokenManager(models.Manager.from_queryset(RefreshTokenQuerySet)): 
         return super().get_queryset().defer("secret")
 
 
-class RefreshToken(models.Model):
+class RefreshToken(Leased):
     """What new access tokens are asked with; one serves every resource."""
 
     #: 90 days for web redirect URIs (entra-docs ``refresh-tokens``); Entra doesn't tell.
@@ -77,8 +74,6 @@ class RefreshToken(models.Model):
     revoked_at = models.DateTimeField(_("refused since"), null=True)
     next_try_at = models.DateTimeField(_("paused until"), null=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
-    lease_until = models.DateTimeField(null=True)
-    fence = models.PositiveBigIntegerField(default=0)
 
     objects = _RefreshTokenManager()
 
@@ -89,24 +84,6 @@ class RefreshToken(models.Model):
 
     def __str__(self) -> str:
         return f"refresh token of {self.connection_id}"
-
-    def claim(self, lease: timedelta) -> bool:
-        """
-        Take the right to refresh, unless somebody has had it since this row was read.
-
-        Whoever saves a result must still hold the newest fence: then a holder that
-        was slower than its lease, or overtaken by a reconnect, changes nothing.
-        """
-        now = timezone.now()
-        same = RefreshToken.objects.free(now).filter(pk=self.pk, fence=self.fence)
-        if not same.update(lease_until=now + lease, fence=self.fence + 1):
-            return False
-        self.fence += 1
-        return True
-
-    def release(self) -> None:
-        """Give the lease back without a result, if it is still ours."""
-        RefreshToken.objects.filter(pk=self.pk, fence=self.fence).update(lease_until=None)
 
 
 class AccessToken(models.Model):

@@ -5,7 +5,18 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from infisical_azure.clouds import PUBLIC
+from infisical_azure.clouds import PUBLIC, Cloud
+
+
+def at(url: str) -> Cloud:
+    return dataclasses.replace(
+        PUBLIC,
+        authority=url,
+        graph=f"{url}/graph",
+        vaults=f"{url}/keyvault/{{name}}",
+        stores=f"{url}/appconfig/{{name}}",
+    )
+
 
 URL = os.environ.get("TEST_STANDIN_URL", "http://127.0.0.1:9")
-STANDIN = dataclasses.replace(PUBLIC, authority=URL, graph=f"{URL}/graph")
+STANDIN = at(URL)

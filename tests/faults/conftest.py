@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,11 +32,7 @@ def standin(standin_process: StandIn, settings: Any, monkeypatch: Any) -> StandI
     url = standin_process.url
     monkeypatch.setenv("TEST_STANDIN_URL", url)
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    monkeypatch.setattr(
-        cloud,
-        "STANDIN",
-        dataclasses.replace(cloud.STANDIN, authority=url, graph=f"{url}/graph"),
-    )
+    monkeypatch.setattr(cloud, "STANDIN", cloud.at(url))
     settings.INFISICAL_AZURE = {
         **settings.INFISICAL_AZURE,
         "CLOUDS": ["tests.faults.cloud.STANDIN"],

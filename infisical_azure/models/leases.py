@@ -1,0 +1,51 @@
+"""Rows that one process at a time works on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class LeasedQuerySet(models.QuerySet[Any]):
+    """Rows to claim; claims are decided by single UPDATEs."""
+
+    def free(self, now: datetime) -> Self:
+        """Those that nobody works on at the moment."""
+        return self.filter(Q(lease_until=None) | Q(lease_until__lte=now))
+
+
+class Leased(models.Model):
+    """
+    A row with a lease and a fencing number.
+
+    Whoever saves a result must still hold the newest fence: then a holder that was
+    slower than its lease, or overtaken, changes nothing.
+    """
+
+    lease_until = models.DateTimeField(null=True, editable=False)
+    fence = models.PositiveBigIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def claim(self, lease: timedelta) -> bool:
+        """Take the right to work on it, unless somebody has had it since this row was read."""
+        now = timezone.now()
+        rows: LeasedQuerySet = type(self)._default_manager.all()  # type: ignore[assignment]
+        same = rows.free(now).filter(pk=self.pk, fence=self.fence)
+        if not same.update(lease_until=now + lease, fence=self.fence + 1):
+            return False
+        self.fence += 1
+        return True
+
+    def release(self) -> None:
+        """Give the lease back without a result, if it is still ours."""
+        self.holding().update(lease_until=None)
+
+    def holding(self) -> models.QuerySet[Any]:
+        """Return this row for an UPDATE that only the holder of the newest fence makes."""
+        return type(self)._default_manager.filter(pk=self.pk, fence=self.fence)

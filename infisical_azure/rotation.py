@@ -1,0 +1,180 @@
+"""Replace client secrets without a gap, unattended and resumable."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.utils import timezone
+
+from .exceptions import (
+    DecryptionError,
+    DeliveryError,
+    Fault,
+    Reaction,
+    RemoteError,
+    TokenUnavailableError,
+    UnavailableError,
+)
+from .models import RotatedSecret, Rotation
+from .rotation_steps import Overtaken, Waiting, abandon, lease, next_step
+from .signals import rotation_failed, rotation_recovered
+
+Failure = TokenUnavailableError | RemoteError | DeliveryError | DecryptionError
+_FAILURES = (TokenUnavailableError, RemoteError, DeliveryError, DecryptionError)
+
+_GONE = "Request_ResourceNotFound"
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+#: A passing fault is told of when it has lasted so long.
+_TOLD_AFTER = timedelta(minutes=15)
+
+
+def rotate_now(rotation: Rotation, user: User) -> None:
+    """Let the next one begin when the rotation is advanced, whatever the interval."""
+    now = timezone.now()
+    Rotation.objects.filter(pk=rotation.pk).update(
+        due_at=now, wake_at=now, paused_at=None, wanted_by=user
+    )
+
+
+def pause(rotation: Rotation) -> None:
+    """Begin nothing and remove nothing from now on; what is begun comes to its end."""
+    Rotation.objects.filter(pk=rotation.pk).update(paused_at=timezone.now())
+
+
+def resume(rotation: Rotation) -> None:
+    """Go on as the interval says."""
+    Rotation.objects.filter(pk=rotation.pk).update(paused_at=None, wake_at=timezone.now())
+
+
+def advance(rotation_id: UUID) -> str:
+    """
+    Do all that can be done for a rotation now; return advanced, waiting, failed or skipped.
+
+    Any process may do this at any time: one at a time does, and what another has
+    begun is resumed where its last durable step ended.
+    """
+    rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
+    if rotation is None or not rotation.claim(lease()):
+        return "skipped"
+    try:
+        steps = 0
+        while step := next_step(rotation, timezone.now()):
+            step()
+            steps += 1
+        _rest(rotation)
+    except Waiting as waiting:
+        rotation.holding().update(lease_until=None, wake_at=waiting.until)
+        return "waiting"
+    except Overtaken:
+        return "skipped"
+    except _FAILURES as error:
+        return "failed" if _note_failure(rotation, error) else "skipped"
+    except (DatabaseError, ImproperlyConfigured):
+        rotation.release()
+        raise
+    return "advanced" if steps else "waiting"
+
+
+def end(rotation_id: UUID) -> bool:
+    """
+    Delete a rotation and what it has not delivered; return False while others work on it.
+
+    The client secrets that are in use stay valid until they expire. Raises
+    TokenUnavailableError and RemoteError, and is then as it was.
+    """
+    rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
+    if rotation is None or not rotation.claim(lease()):
+        return False
+    try:
+        abandon(rotation)
+    except Waiting:
+        rotation.release()
+        return False
+    except _FAILURES:
+        rotation.release()
+        raise
+    rotation.delete()
+    return True
+
+
+def _rest(rotation: Rotation) -> None:
+    """Nothing is left to do: note when there will be."""
+    times = [] if rotation.is_paused else [rotation.due_at]
+    if not rotation.is_paused:
+        retiring = rotation.secrets.filter(state=RotatedSecret.State.RETIRING)
+        times += [at for at in retiring.values_list("retire_at", flat=True) if at]
+        times += [rotation.sweep_at] if rotation.sweep_at else []
+    was_told = rotation.told_at is not None
+    rotation.holding().update(
+        lease_until=None,
+        wake_at=min(times, default=None),
+        failures=0,
+        failing_since=None,
+        told_at=None,
+        problem="",
+        aadsts=None,
+        correlation_id="",
+        trace_id="",
+    )
+    if was_told:
+        rotation_recovered.send_robust(Rotation, rotation=rotation)
+
+
+# Failures
+
+
+def _note_failure(rotation: Rotation, error: Failure) -> bool:
+    """Remember it and when to try again, and tell once; return False if overtaken."""
+    now = timezone.now()
+    fault = error.fault if isinstance(error, RemoteError) else None
+    since = rotation.failing_since or now
+    is_loud = not _passes(error) or now - since >= _TOLD_AFTER
+    tells = is_loud and rotation.told_at is None
+    is_over = fault is not None and fault.error == _GONE
+    rotation.explain(_code_of(error), fault)
+    changed = rotation.holding().update(
+        lease_until=None,
+        wake_at=None if is_over else now + _pause(rotation, fault),
+        paused_at=now if is_over else rotation.paused_at,
+        failures=rotation.failures + 1,
+        failing_since=since,
+        told_at=now if tells else rotation.told_at,
+        **{name: getattr(rotation, name) for name in Rotation.EXPLANATION},
+    )
+    if changed and tells:
+        rotation_failed.send_robust(Rotation, rotation=rotation)
+    return bool(changed)
+
+
+def _passes(error: Failure) -> bool:
+    """Say whether it is likely to pass by itself."""
+    if isinstance(error, TokenUnavailableError):
+        return error.reaction is Reaction.RETRY
+    if isinstance(error, RemoteError):
+        return isinstance(error, UnavailableError) or error.fault.http_status == 409
+    return False
+
+
+def _code_of(error: Failure) -> str:
+    match error:
+        case TokenUnavailableError():
+            return error.problem
+        case UnavailableError():
+            return "throttled" if error.fault.http_status == 429 else "microsoft_unavailable"
+        case RemoteError():
+            return error.fault.error or "graph_refused"
+        case DeliveryError():
+            return "delivery_failed"
+    return "decryption_failed"
+
+
+def _pause(rotation: Rotation, fault: Fault | None) -> timedelta:
+    if fault is not None and fault.retry_after is not None:
+        return fault.retry_after
+    pause: timedelta = min(_FIRST_PAUSE * 2 ** min(rotation.failures, 10), _LONGEST_PAUSE)
+    return pause * random.uniform(0.8, 1.2)  # noqa: S311

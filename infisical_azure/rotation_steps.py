@@ -1,0 +1,297 @@
+"""The steps of a rotation; each is durable, and can be resumed by any process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from . import entra
+from .applications import may_have_happened
+from .conf import conf
+from .delivery import deliver
+from .exceptions import DeliveryError, Fault, RemoteError, TokenUnavailableError
+from .graph import SERVICE, Application, GraphClient
+from .models import HeldSecret, RotatedSecret, Rotation, database
+from .on_behalf import on_behalf_of
+from .signals import secret_rotated
+
+Result = TypeVar("Result")
+State = RotatedSecret.State
+
+#: Graph's reads lag its writes by up to some 15 seconds (observed; there is no promise):
+#: only after this is a client secret that isn't seen taken to have never been issued.
+SETTLES_WITHIN = timedelta(seconds=60)
+#: After a lost answer the application is looked at once more, so much later.
+SWEEP_AFTER = timedelta(minutes=15)
+#: How soon a client secret that Entra doesn't know yet is tried again.
+_PROVE_AGAIN = timedelta(seconds=5)
+#: Longer than Entra has been seen to take; then it counts as a failure.
+_PROVEN_WITHIN = timedelta(minutes=10)
+_FULL = "Directory_ResourceSizeExceeded"
+
+
+class Overtaken(Exception):
+    """Somebody else has claimed the rotation since: whatever we hold is worth nothing."""
+
+
+class Waiting(Exception):
+    """Nothing is wrong, but there is nothing to do before this time."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+def lease() -> timedelta:
+    """Longer than one step takes: a token that others refresh, then a call."""
+    return 4 * conf.lease
+
+
+# What comes next
+
+
+def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
+    """Return what is to be done now, if anything is."""
+    pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
+    if pending is not None:
+        return lambda: _PENDING_STEPS[State(pending.state)](rotation, pending)
+    if rotation.is_paused:
+        return None
+    # First: an old one that can't be removed must not keep the next one from being made.
+    if rotation.due_at <= now:
+        return lambda: _begin(rotation)
+    late = _late(rotation, now)
+    if late is not None:
+        return lambda: _remove(rotation, late)
+    if rotation.sweep_at is not None and rotation.sweep_at <= now:
+        return lambda: _sweep(rotation)
+    return None
+
+
+def _late(rotation: Rotation, now: datetime) -> RotatedSecret | None:
+    """Return the oldest superseded one whose overlap is over."""
+    over = rotation.secrets.filter(state=State.RETIRING, retire_at__lte=now)
+    return over.order_by("retire_at").first()
+
+
+@contextmanager
+def _fenced(rotation: Rotation) -> Iterator[None]:
+    """Save what the block saves, if the rotation is still ours; the lease begins anew."""
+    with transaction.atomic(using=database()):
+        # This UPDATE locks the row until the commit.
+        if not rotation.holding().update(lease_until=timezone.now() + lease()):
+            raise Overtaken
+        yield
+
+
+# The steps
+
+
+def _begin(rotation: Rotation) -> None:
+    with _fenced(rotation):
+        RotatedSecret.objects.create(rotation=rotation, user=rotation.wanted_by)
+        rotation.wanted_by = None
+        rotation.save(update_fields=["wanted_by"])
+
+
+def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Issue it, once it is certain that no earlier try has."""
+    if secret.asked_at is not None:
+        _settle(rotation, secret)
+    now = timezone.now()
+    with _fenced(rotation):
+        secret.asked_at = now
+        secret.save(update_fields=["asked_at"])
+    expires_at = now + rotation.lifetime
+    try:
+        issued = _graph(
+            rotation,
+            lambda graph: graph.add_password(
+                rotation.application_id, name=secret.marker, starts_at=now, expires_at=expires_at
+            ),
+        )
+    except (TokenUnavailableError, RemoteError) as error:
+        if not may_have_happened(error):
+            with _fenced(rotation):
+                secret.asked_at = None
+                secret.save(update_fields=["asked_at"])
+        _make_room(rotation, error)
+        raise
+    with _fenced(rotation):
+        secret.state, secret.key_id, secret.asked_at = State.ISSUED, issued.key_id, None
+        secret.issued_at, secret.expires_at = now, issued.expires_at or expires_at
+        secret.save(update_fields=["state", "key_id", "asked_at", "issued_at", "expires_at"])
+        HeldSecret.objects.create(of=secret, secret=issued.value)
+
+
+def _make_room(rotation: Rotation, error: Exception) -> None:
+    """Where the application is full, remove what of ours has had its time."""
+    is_full = isinstance(error, RemoteError) and error.fault.error == _FULL
+    late = _late(rotation, timezone.now()) if is_full else None
+    if late is not None:
+        _remove(rotation, late)
+
+
+def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Find out whether an answer was lost, and remove what it would have told of."""
+    asked_at = secret.asked_at or timezone.now()
+    removed = _remove_orphans(rotation)
+    settled_at = asked_at + SETTLES_WITHIN
+    if not removed and timezone.now() < settled_at:
+        raise Waiting(settled_at)
+    with _fenced(rotation):
+        secret.asked_at = None
+        secret.save(update_fields=["asked_at"])
+        if not removed:
+            # It may turn up yet: reads have been seen to lag more than anybody promises.
+            rotation.sweep_at = timezone.now() + SWEEP_AFTER
+            rotation.save(update_fields=["sweep_at"])
+
+
+def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Sign in with it so often in a row that all of Entra knows it."""
+    connection = rotation.connection
+    value = HeldSecret.objects.get(of=secret).secret
+    for number in range(conf.rotation_proofs):
+        if number:
+            time.sleep(conf.rotation_proof_pause)
+        try:
+            entra.prove(connection.find_cloud(), connection.tenant_id, rotation.app_id, value)
+        except RemoteError as error:
+            is_unknown = error.fault.error == "invalid_client"
+            now = timezone.now()
+            if is_unknown and now < (secret.issued_at or now) + _PROVEN_WITHIN:
+                raise Waiting(now + _PROVE_AGAIN) from None
+            raise
+    with _fenced(rotation):
+        secret.state, secret.proven_at = State.PROVEN, timezone.now()
+        secret.save(update_fields=["state", "proven_at"])
+
+
+def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Deliver to each destination; then it is the one in use."""
+    value = HeldSecret.objects.get(of=secret).secret
+    failure: Exception | None = None
+    for destination in rotation.destinations.exclude(delivered=secret):
+        destination.rotation = secret.rotation = rotation
+        try:
+            deliver(destination, secret, value)
+        except (TokenUnavailableError, RemoteError, DeliveryError) as error:
+            failure = error  # The others get it all the same.
+            continue
+        with _fenced(rotation):
+            destination.delivered, destination.delivered_at = secret, timezone.now()
+            destination.save(update_fields=["delivered", "delivered_at"])
+    if failure is not None:
+        raise failure
+    _put_to_use(rotation, secret)
+
+
+def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
+    now = timezone.now()
+    with _fenced(rotation):
+        rotation.secrets.filter(state=State.CURRENT).update(
+            state=State.RETIRING, retire_at=now + rotation.overlap
+        )
+        secret.state, secret.delivered_at = State.CURRENT, now
+        secret.save(update_fields=["state", "delivered_at"])
+        HeldSecret.objects.filter(of=secret).delete()
+        rotation.due_at = now + rotation.interval
+        rotation.save(update_fields=["due_at"])
+    transaction.on_commit(
+        lambda: secret_rotated.send_robust(Rotation, rotation=rotation, secret=secret),
+        using=database(),
+    )
+
+
+def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Remove a superseded one; never while its successor is not seen in the directory."""
+    present = {one.key_id for one in _look(rotation).secrets}
+    current = rotation.secrets.get(state=State.CURRENT)
+    if current.key_id not in present:
+        _replace_lost(rotation, current)
+    if secret.key_id is not None and secret.key_id in present:
+        _take_away(rotation, secret.key_id)
+    with _fenced(rotation):
+        secret.state, secret.removed_at = State.REMOVED, timezone.now()
+        secret.save(update_fields=["state", "removed_at"])
+
+
+def _replace_lost(rotation: Rotation, current: RotatedSecret) -> None:
+    """Somebody removed the one in use: make the next one at once, and raise the alarm."""
+    now = timezone.now()
+    seen_by = (current.issued_at or now) + SWEEP_AFTER
+    if now < seen_by:
+        raise Waiting(seen_by)  # It may just not be visible yet.
+    with _fenced(rotation):
+        rotation.due_at = now
+        rotation.save(update_fields=["due_at"])
+    raise RemoteError(Fault(service=SERVICE, error="current_secret_missing"))
+
+
+def _sweep(rotation: Rotation) -> None:
+    _remove_orphans(rotation)
+    with _fenced(rotation):
+        rotation.sweep_at = None
+        rotation.save(update_fields=["sweep_at"])
+
+
+def abandon(rotation: Rotation) -> None:
+    """Remove what was issued and never delivered: nobody else knows it."""
+    pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
+    if pending is None:
+        return
+    if pending.key_id is not None:
+        _take_away(rotation, pending.key_id)
+    elif pending.asked_at is not None:
+        _settle(rotation, pending)
+
+
+_PENDING_STEPS = {State.INTENDED: _issue, State.ISSUED: _prove, State.PROVEN: _deliver}
+
+
+# The directory
+
+
+def _graph(rotation: Rotation, act: Callable[[GraphClient], Result]) -> Result:
+    return on_behalf_of(rotation.connection, act)
+
+
+def _look(rotation: Rotation) -> Application:
+    return _graph(rotation, lambda graph: graph.application(rotation.application_id))
+
+
+def _remove_orphans(rotation: Rotation) -> bool:
+    """
+    Remove client secrets of ours whose value nobody knows; return whether there were any.
+
+    Ours are those that bear the marker of one of our rows under another key id: somebody
+    else's can't, and is never touched.
+    """
+    known = {one.marker: one.key_id for one in rotation.secrets.all()}
+    orphans = [
+        one.key_id
+        for one in _look(rotation).secrets
+        if one.name in known and known[one.name] != one.key_id
+    ]
+    for key_id in orphans:
+        _take_away(rotation, key_id)
+    return bool(orphans)
+
+
+def _take_away(rotation: Rotation, key_id: UUID) -> None:
+    """Remove a client secret; one that is gone is removed."""
+    try:
+        _graph(rotation, lambda graph: graph.remove_password(rotation.application_id, key_id))
+    except RemoteError as error:
+        if error.fault.http_status not in {400, 404}:
+            raise
+        if key_id in {one.key_id for one in _look(rotation).secrets}:
+            raise

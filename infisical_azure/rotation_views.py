@@ -1,0 +1,125 @@
+"""The pages of a rotation: set it up, watch it, and act on it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+from django.views.generic import FormView, TemplateView
+
+from . import obstacles, rotation
+from .application_views import ApplicationMixin, DirectoryMixin
+from .conf import conf
+from .forms import ConfirmForm, RotationForm
+from .models import Rotation, database
+
+
+class RotationAddView(ApplicationMixin, FormView):
+    """Set a rotation up; the first client secret is made when it is next advanced."""
+
+    permission = "change"
+    form_class = RotationForm
+    template_name = "infisical_azure/rotation_add.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, hooks=sorted(conf.secret_hooks))
+
+    def form_valid(self, form: RotationForm) -> HttpResponse:
+        made = Rotation(
+            connection=self.connection,
+            application_id=self.application.id,
+            app_id=self.application.app_id,
+            application_name=self.application.name,
+            created_by=cast("User", self.request.user),
+        )
+        try:
+            with transaction.atomic(using=database()):
+                form.save_for(made)
+        except IntegrityError:
+            form.add_error(None, _("This application has a rotation through this connection."))
+            return self.form_invalid(form)
+        rotation.advance(made.pk)
+        return redirect(self.url("rotation_detail", pk=self.connection.pk, rotation=made.pk))
+
+
+class RotationMixin(DirectoryMixin):
+    """A page of one rotation."""
+
+    @cached_property
+    def rotation(self) -> Rotation:
+        rows = Rotation.objects.filter(connection=self.connection)
+        found: Rotation = get_object_or_404(rows, pk=self.kwargs["rotation"])
+        return found
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{**kwargs, "rotation": self.rotation})
+
+    def own_url(self) -> str:
+        return self.url("rotation_detail", pk=self.connection.pk, rotation=self.rotation.pk)
+
+
+class RotationDetailView(RotationMixin, TemplateView):
+    """How far a rotation is, what it has made, and where that went."""
+
+    template_name = "infisical_azure/rotation_detail.html"
+    history_size = 20
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        secrets = list(self.rotation.secrets.select_related("user")[: self.history_size])
+        return super().get_context_data(
+            **kwargs,
+            secrets=secrets,
+            current=next((one for one in secrets if one.state == one.State.CURRENT), None),
+            pending=next((one for one in secrets if one.state in one.PENDING), None),
+            destinations=self.rotation.destinations.order_by("kind", "place", "name"),
+            obstacle=obstacles.rotation_obstacle(self.rotation),
+        )
+
+
+class RotationActView(RotationMixin, TemplateView):
+    """Rotate now, pause or resume."""
+
+    permission = "change"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        match request.POST.get("act"):
+            case "rotate":
+                rotation.rotate_now(self.rotation, cast("User", request.user))
+                rotation.advance(self.rotation.pk)
+                message = _("The rotation has begun.")
+            case "pause":
+                rotation.pause(self.rotation)
+                message = _("The rotation is paused.")
+            case "resume":
+                rotation.resume(self.rotation)
+                message = _("The rotation goes on.")
+            case _unknown:
+                raise Http404
+        messages.success(request, message, fail_silently=True)
+        return redirect(self.own_url())
+
+
+class RotationRemoveView(RotationMixin, FormView):
+    """End a rotation; the client secret in use stays valid until it expires."""
+
+    permission = "change"
+    form_class = ConfirmForm
+    template_name = "infisical_azure/rotation_remove.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "expected": str(self.rotation)}
+
+    def form_valid(self, form: ConfirmForm) -> HttpResponse:
+        if not rotation.end(self.rotation.pk):
+            form.add_error(None, _("It is being worked on. Try again in a minute."))
+            return self.form_invalid(form)
+        message = _("The rotation of %s is ended.") % form.expected
+        messages.success(self.request, message, fail_silently=True)
+        return redirect(self.url("application_list", pk=self.connection.pk))

@@ -1,0 +1,696 @@
+"""Rotations: no gap, nothing lost, nobody else's secrets. Fault rows are named by number."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from infisical_azure import rotation as engine
+from infisical_azure.delivery import Delivery
+from infisical_azure.models import (
+    AppConnection,
+    Destination,
+    HeldSecret,
+    RotatedSecret,
+    Rotation,
+)
+from infisical_azure.signals import rotation_failed, rotation_recovered, secret_rotated
+
+from .conftest import Browser
+from .microsoft import (
+    APPLICATION,
+    APPLICATION_CLIENT_ID,
+    KEY_ID,
+    Microsoft,
+    application,
+    client_secret,
+    error,
+)
+from .test_tokens import expire
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+class Azure:
+    """One application that keeps what is done to its client secrets."""
+
+    def __init__(self, microsoft: Microsoft) -> None:
+        self.microsoft = microsoft
+        self.secrets = [client_secret("somebody else's", days=300)]
+        self.loses = 0
+        """How many of the next answers to addPassword are lost."""
+        self.was_lost = False
+        self.is_shown = True
+        microsoft.before |= {
+            "application": self.show,
+            "add_password": self.add,
+            "remove_password": self.remove,
+        }
+
+    def show(self) -> None:
+        shown = self.secrets if self.is_shown else self.secrets[:1]
+        self.microsoft.applications["value"] = [application("HR", *shown)]
+
+    def add(self) -> None:
+        if self.was_lost:
+            del self.microsoft.override["add_password"]
+        if "add_password" in self.microsoft.override:
+            return
+        sent = json.loads(self.microsoft.requests[-1][1].body)["passwordCredential"]
+        made = client_secret(
+            sent["displayName"], keyId=str(uuid.uuid4()), endDateTime=sent["endDateTime"]
+        )
+        self.secrets.append(made)
+        self.microsoft.add_password = made | {"secretText": f"CANARY~{made['keyId']}"}
+        self.was_lost = bool(self.loses)
+        if self.loses:
+            self.loses -= 1
+            self.microsoft.fail("add_password", 504, {})
+
+    def remove(self) -> None:
+        key = json.loads(self.microsoft.requests[-1][1].body)["keyId"]
+        if self.microsoft.override["remove_password"][0] == 204:
+            self.secrets = [one for one in self.secrets if one["keyId"] != key]
+
+    @property
+    def ours(self) -> list[str]:
+        return [one["keyId"] for one in self.secrets if one["displayName"] != "somebody else's"]
+
+
+@pytest.fixture(autouse=True)
+def hooks(settings: Any) -> None:
+    hooks = {"vaulty": f"{__name__}.take"}
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "SECRET_HOOKS": hooks}
+
+
+@pytest.fixture
+def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
+    browser.connect()
+    microsoft.requests.clear()
+    return AppConnection.objects.get()
+
+
+@pytest.fixture
+def azure(connection: AppConnection, microsoft: Microsoft) -> Azure:
+    return Azure(microsoft)
+
+
+@pytest.fixture
+def rotation(connection: AppConnection, azure: Azure) -> Rotation:
+    made = Rotation.objects.create(
+        connection=connection,
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        application_name="HR",
+        interval=30 * DAY,
+        lifetime=90 * DAY,
+        overlap=2 * DAY,
+    )
+    made.destinations.create(kind=Destination.Kind.KEY_VAULT, place="team", name="hr-secret")
+    return made
+
+
+taken: list[Delivery] = []
+
+
+def take(delivery: Delivery) -> None:
+    taken.append(delivery)
+    if delivery.name == "broken":
+        raise RuntimeError(f"no room for {delivery.value.reveal()}")
+
+
+def states(rotation: Rotation) -> list[str]:
+    """Return the states of its client secrets, the oldest first."""
+    return [one.state for one in rotation.secrets.order_by("intended_at")]
+
+
+def advance(rotation: Rotation, expected: str = "advanced") -> Rotation:
+    assert engine.advance(rotation.pk) == expected
+    rotation.refresh_from_db()
+    assert rotation.lease_until is None
+    return rotation
+
+
+def later(**ago: float) -> time_machine.travel:
+    return time_machine.travel(timezone.now() + timedelta(**ago))
+
+
+def listen(signal: Any) -> list[Any]:
+    heard: list[Any] = []
+
+    def hear(**news: Any) -> None:
+        heard.append(news)
+
+    signal.connect(hear, weak=False, dispatch_uid=str(uuid.uuid4()))
+    return heard
+
+
+# A life
+
+
+def test_whole_rotation_ends_with_the_new_one_in_use(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    (secret,) = rotation.secrets.all()
+    assert secret.state == "current"
+    assert [str(secret.key_id)] == azure.ours
+    assert microsoft.count("proof") == 5
+    assert microsoft.count("vault_set") == 1
+    assert not HeldSecret.objects.exists()
+    (put,) = [request for kind, request in microsoft.requests if kind == "vault_set"]
+    sent = json.loads(put.body)
+    assert sent["value"] == f"CANARY~{secret.key_id}"
+    assert sent["tags"]["infisical-azure-rotation"] == str(secret.pk)
+    assert put.url.startswith("https://team.vault.azure.net/secrets/hr-secret?")
+    assert rotation.wake_at == rotation.due_at > timezone.now() + 29 * DAY
+    assert "CANARY" not in str(vars(secret)) + str(secret) + str(rotation)
+    microsoft.requests.clear()
+    advance(rotation, "waiting")
+    assert microsoft.requests == []
+
+
+def test_old_one_is_removed_when_the_overlap_is_over(rotation: Rotation, azure: Azure) -> None:
+    advance(rotation)
+    (first,) = azure.ours
+    with later(days=30, minutes=1):
+        advance(rotation)
+        assert states(rotation) == ["retiring", "current"]
+        assert len(azure.ours) == 2
+        advance(rotation, "waiting")
+    with later(days=32, minutes=2):
+        advance(rotation)
+        assert states(rotation) == ["removed", "current"]
+        assert len(azure.ours) == 1
+        assert first not in azure.ours
+    assert KEY_ID in [one["keyId"] for one in azure.secrets]
+
+
+def test_news_of_a_rotation_come_after_the_commit(
+    rotation: Rotation, django_capture_on_commit_callbacks: Any
+) -> None:
+    heard = listen(secret_rotated)
+    with django_capture_on_commit_callbacks(execute=True):
+        advance(rotation)
+    (news,) = heard
+    assert (news["rotation"], news["secret"]) == (rotation, rotation.secrets.get())
+
+
+def test_every_kind_of_destination_gets_it(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    rotation.destinations.create(
+        kind="app-configuration", place="store", name="hr/secret", label="prod & test"
+    )
+    rotation.destinations.create(kind="app-configuration", place="store", name="plain")
+    rotation.destinations.create(kind="hook", place="vaulty", name="job runner")
+    taken.clear()
+    advance(rotation)
+    puts = [request for kind, request in microsoft.requests if kind == "store_set"]
+    assert sorted(put.url for put in puts) == [
+        "https://store.azconfig.io/kv/hr%2Fsecret?api-version=2023-11-01&label=prod%20%26%20test",
+        "https://store.azconfig.io/kv/plain?api-version=2023-11-01",
+    ]
+    assert puts[0].headers["Content-Type"] == "application/vnd.microsoft.appconfig.kv+json"
+    (delivery,) = taken
+    assert delivery.value.reveal() == f"CANARY~{azure.ours[0]}"
+    assert delivery.organization == rotation.connection.organization
+    assert "CANARY" not in repr(delivery)
+
+
+def test_person_who_wants_it_now_is_noted(rotation: Rotation, browser: Browser) -> None:
+    advance(rotation)
+    engine.rotate_now(rotation, browser.user)
+    advance(rotation)
+    assert [one.user for one in rotation.secrets.order_by("intended_at")] == [None, browser.user]
+    assert rotation.wanted_by is None
+
+
+def test_pause_begins_and_removes_nothing(rotation: Rotation, azure: Azure) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+        engine.pause(rotation)
+    with later(days=70):
+        advance(rotation, "waiting")
+        assert rotation.wake_at is None
+        assert states(rotation) == ["retiring", "current"]
+        engine.resume(rotation)
+        advance(rotation)
+        assert states(rotation) == ["removed", "retiring", "current"]
+
+
+def test_what_is_begun_ends_though_paused(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    engine.pause(rotation)
+    advance(rotation)
+    assert states(rotation) == ["current"]
+
+
+# Crashes: each durable step is where the next process goes on
+
+
+def crash(rotation: Rotation, **secret: Any) -> RotatedSecret:
+    """Leave behind what a process that was killed leaves: a lease, and how far it was."""
+    Rotation.objects.filter(pk=rotation.pk).update(
+        lease_until=timezone.now() + timedelta(minutes=1), fence=7
+    )
+    made: RotatedSecret = rotation.secrets.create(**secret)
+    return made
+
+
+def after_the_lease() -> time_machine.travel:
+    return later(minutes=1, seconds=1)
+
+
+def test_r1_killed_before_the_intent_leaves_nothing(rotation: Rotation, azure: Azure) -> None:
+    Rotation.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+    assert engine.advance(rotation.pk) == "skipped"
+    with after_the_lease():
+        advance(rotation)
+    assert states(rotation) == ["current"]
+    assert len(azure.ours) == 1
+
+
+def test_r2_killed_after_the_intent_goes_on_with_it(rotation: Rotation, azure: Azure) -> None:
+    intended = crash(rotation)
+    with after_the_lease():
+        advance(rotation)
+    assert rotation.secrets.get().pk == intended.pk
+    assert len(azure.ours) == 1
+
+
+@pytest.mark.parametrize("is_shown", [True, False], ids=["seen at once", "seen late"])
+def test_r3_lost_answer_is_found_by_its_marker_and_removed(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, is_shown: bool
+) -> None:
+    azure.loses, azure.is_shown = 1, is_shown
+    advance(rotation, "failed")
+    assert rotation.secrets.get().asked_at is not None
+    (orphan,) = azure.ours
+    with later(seconds=40):
+        if not is_shown:
+            advance(rotation, "waiting")
+            assert microsoft.count("add_password") == 1
+            azure.is_shown = True
+    with later(seconds=61):
+        advance(rotation)
+    assert states(rotation) == ["current"]
+    assert orphan not in azure.ours
+    assert len(azure.ours) == 1
+
+
+def test_r3_orphan_that_turns_up_later_still_is_swept_away(
+    rotation: Rotation, azure: Azure
+) -> None:
+    azure.loses, azure.is_shown = 1, False
+    advance(rotation, "failed")
+    with later(seconds=61):
+        advance(rotation)
+        assert len(azure.ours) == 2
+        azure.is_shown = True
+        assert rotation.wake_at < timezone.now() + timedelta(minutes=16)
+    with later(minutes=17):
+        advance(rotation)
+    assert azure.ours == [str(rotation.secrets.get().key_id)]
+    assert rotation.sweep_at is None
+
+
+def test_r4_killed_before_it_was_stored_is_the_same(rotation: Rotation, azure: Azure) -> None:
+    secret = crash(rotation, asked_at=timezone.now())
+    azure.secrets.append(client_secret(secret.marker, keyId=str(uuid.uuid4())))
+    with after_the_lease():
+        advance(rotation)
+    assert azure.ours == [str(rotation.secrets.get().key_id)]
+
+
+def test_r5_and_r6_killed_before_it_was_proven_or_delivered(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    for state, proofs in (("issued", 5), ("proven", 0)):
+        rotation.secrets.all().delete()
+        key = str(uuid.uuid4())
+        secret = crash(rotation, state=state, key_id=key, expires_at=timezone.now() + 90 * DAY)
+        azure.secrets.append(client_secret(secret.marker, keyId=key))
+        HeldSecret.objects.create(of=secret, secret="CANARY~kept")
+        microsoft.requests.clear()
+        with after_the_lease():
+            advance(rotation)
+        assert microsoft.count("proof") == proofs
+        assert microsoft.count("add_password") == 0
+        assert microsoft.count("vault_set") == 1
+        assert states(rotation) == ["current"]
+
+
+def test_r6_delivery_whose_answer_was_lost_is_not_repeated(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    def arrive() -> None:
+        sent = json.loads(microsoft.requests[-1][1].body)
+        microsoft.vault = {"value": sent["value"], "tags": sent["tags"]}
+
+    microsoft.before["vault_set"] = arrive
+    microsoft.fail("vault_set", 504, {})
+    advance(rotation, "failed")
+    with later(minutes=1):
+        advance(rotation)
+    assert microsoft.count("vault_set") == 1
+    assert states(rotation) == ["current"]
+
+
+def test_r7_destination_that_is_down_keeps_the_old_one_valid_and_is_told_once(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    rotation.destinations.create(kind="hook", place="vaulty", name="job runner")
+    taken.clear()
+    heard, well = listen(rotation_failed), listen(rotation_recovered)
+    body = {"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}
+    microsoft.fail("vault_set", 403, body, **{"x-ms-request-id": "abc-1"})
+    for minutes in (1, 120, 240):
+        with later(days=30, minutes=minutes):
+            advance(rotation, "failed")
+    assert (rotation.problem, rotation.failures) == ("ForbiddenByRbac", 3)
+    assert rotation.correlation_id == "abc-1"
+    assert len(heard) == 1
+    assert states(rotation) == ["current", "proven"]
+    assert len(azure.ours) == 2
+    assert len(taken) == 1  # The other destination has it, once.
+    del microsoft.override["vault_set"]
+    with later(days=31):
+        advance(rotation)
+    assert states(rotation) == ["retiring", "current"]
+    assert (rotation.problem, rotation.failing_since, len(well)) == ("", None, 1)
+
+
+def test_r7_hook_that_fails_tells_nothing_of_the_value(rotation: Rotation) -> None:
+    rotation.destinations.create(kind="hook", place="vaulty", name="broken")
+    rotation.destinations.create(kind="hook", place="gone", name="x")
+    advance(rotation, "failed")
+    assert rotation.problem == "delivery_failed"
+    assert HeldSecret.objects.exists()
+
+
+def test_r8_overlap_goes_on_after_a_restart(rotation: Rotation, azure: Azure) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    assert rotation.wake_at == rotation.secrets.get(state="retiring").retire_at
+
+
+@pytest.mark.parametrize("how", ["404", "400", "lost"])
+def test_r9_removal_of_what_is_gone_is_a_success(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, how: str
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+
+    def vanish() -> None:
+        azure.secrets = [one for one in azure.secrets if one["keyId"] != old]
+
+    old = str(rotation.secrets.get(state="retiring").key_id)
+    microsoft.before["remove_password"] = vanish
+    microsoft.fail("remove_password", {"404": 404, "400": 400, "lost": 504}[how], {})
+    with later(days=33):
+        advance(rotation, "failed" if how == "lost" else "advanced")
+    with later(days=34):
+        engine.advance(rotation.pk)
+    assert states(rotation) == ["removed", "current"]
+    assert microsoft.count("remove_password") == 1
+
+
+def test_r9_refused_removal_is_no_success_but_keeps_no_rotation_back(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    microsoft.fail("remove_password", 400, {"error": {"code": "Request_BadRequest"}})
+    with later(days=33):
+        advance(rotation, "failed")
+    microsoft.fail("remove_password", 403, {"error": {"code": "Authorization_RequestDenied"}})
+    with later(days=61):
+        advance(rotation, "failed")
+    assert states(rotation) == ["retiring", "retiring", "current"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(409, "conflict"), (429, "busy"), (503, "down")])
+def test_r10_passing_fault_of_a_removal_is_retried(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int, code: str
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    heard = listen(rotation_failed)
+    microsoft.fail("remove_password", status, {"error": {"code": code}}, **{"Retry-After": "120"})
+    with later(days=33):
+        advance(rotation, "failed")
+        assert timedelta(seconds=110) < rotation.wake_at - timezone.now() <= timedelta(seconds=120)
+    assert heard == []
+    with later(days=33, minutes=20):
+        advance(rotation, "failed")
+    assert len(heard) == 1
+    microsoft.override["remove_password"] = (204, {}, "")
+    with later(days=34):
+        advance(rotation)
+    assert states(rotation) == ["removed", "current"]
+    assert str(rotation.secrets.get(state="current").key_id) in azure.ours
+
+
+def test_r11_full_application_loses_only_what_is_ours_and_over(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    full = {"error": {"code": "Directory_ResourceSizeExceeded"}}
+    microsoft.fail("add_password", 400, full)
+    advance(rotation, "failed")
+    assert rotation.problem == "Directory_ResourceSizeExceeded"
+    assert len(azure.secrets) == 1
+    del microsoft.override["add_password"]
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    microsoft.fail("add_password", 400, full)
+    with later(days=61):
+        advance(rotation, "failed")
+        assert states(rotation) == ["removed", "current", "intended"]
+        del microsoft.override["add_password"]
+        advance(rotation)
+    assert len(azure.secrets) == 3
+
+
+def test_r12_application_that_is_gone_stops_it_with_an_alarm(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.fail("add_password", 404, {"error": {"code": "Request_ResourceNotFound"}})
+    advance(rotation, "failed")
+    assert (rotation.is_paused, rotation.wake_at, len(heard)) == (True, None, 1)
+
+
+def test_r13_only_one_of_two_rotators_works(rotation: Rotation, azure: Azure) -> None:
+    first, second = (Rotation.objects.get(pk=rotation.pk) for _ in range(2))
+    assert first.claim(timedelta(minutes=1))
+    assert not second.claim(timedelta(minutes=1))
+    assert engine.advance(rotation.pk) == "skipped"
+    assert azure.ours == []
+
+
+@pytest.mark.parametrize("step", ["add_password", "proof", "vault_set"])
+def test_r13_overtaken_rotator_saves_nothing(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, step: str
+) -> None:
+    before = microsoft.before.get(step, bool)
+
+    def overtake() -> None:
+        before()
+        Rotation.objects.update(fence=99)
+
+    microsoft.before[step] = overtake
+    assert engine.advance(rotation.pk) == "skipped"
+    assert states(rotation) == [
+        {"add_password": "intended", "proof": "issued", "vault_set": "proven"}[step]
+    ]
+
+
+def test_r13_overtaken_rotator_notes_no_failure(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 403, "no json")
+    microsoft.before["vault_set"] = lambda: Rotation.objects.update(fence=99)
+    assert engine.advance(rotation.pk) == "skipped"
+    rotation.refresh_from_db()
+    assert rotation.failures == 0
+
+
+def test_r14_flapping_secret_is_proven_only_by_many_in_a_row(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [0, 7000215, 0, 0, 0, 0, 7000215, 7000215]
+    for seconds in range(0, 15, 5):
+        with later(seconds=seconds):
+            advance(rotation, "waiting")
+            assert microsoft.count("vault_set") == 0
+            assert rotation.wake_at - timezone.now() <= timedelta(seconds=5)
+    advance(rotation)
+    assert states(rotation) == ["current"]
+    assert microsoft.count("proof") == 8 + 5
+
+
+def test_r14_secret_that_is_never_accepted_is_told_of(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.proofs = [7000215] * 99
+    advance(rotation, "waiting")
+    with later(minutes=11):
+        advance(rotation, "failed")
+    assert (rotation.problem, rotation.aadsts, len(heard)) == ("invalid_client", 7000215, 1)
+
+
+def test_r16_old_one_that_somebody_removed_is_not_missed(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    azure.secrets = [azure.secrets[0], azure.secrets[-1]]
+    with later(days=33):
+        advance(rotation)
+    assert states(rotation) == ["removed", "current"]
+    assert microsoft.count("remove_password") == 0
+
+
+def test_current_one_that_somebody_removed_is_replaced_at_once_with_an_alarm(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    azure.secrets.pop()
+    heard = listen(rotation_failed)
+    with later(days=33):
+        advance(rotation, "failed")
+        assert (rotation.problem, len(heard)) == ("current_secret_missing", 1)
+        advance(rotation)
+    assert states(rotation) == ["removed", "retiring", "current"]
+    assert len(azure.ours) == 1
+
+
+def test_current_one_that_is_not_visible_yet_is_waited_for(
+    rotation: Rotation, azure: Azure
+) -> None:
+    rotation.overlap = timedelta(0)
+    rotation.save()
+    advance(rotation)
+    with later(days=31):
+        azure.is_shown = False
+        advance(rotation, "waiting")
+        assert states(rotation) == ["retiring", "current"]
+    azure.is_shown = True
+    with later(days=31, minutes=16):
+        advance(rotation)
+    assert states(rotation) == ["removed", "current"]
+
+
+# What else can break
+
+
+def test_connection_without_access_fails_loudly_and_asks_nothing_twice(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    expire()
+    microsoft.fail("token", 400, error(50173))
+    advance(rotation, "failed")
+    assert (rotation.problem, len(heard)) == ("grant_revoked", 1)
+    assert rotation.secrets.get().asked_at is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_token_endpoint_that_is_busy_passes(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int
+) -> None:
+    heard = listen(rotation_failed)
+    expire()
+    microsoft.fail("token", status, {})
+    advance(rotation, "failed")
+    assert heard == []
+
+
+def test_value_that_can_not_be_opened_fails_loudly(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, settings: Any
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    right, settings.FERNET_KEYS = settings.FERNET_KEYS, ["another-key-of-32-characters-or-more"]
+    advance(rotation, "failed")
+    assert rotation.problem in {"decryption_failed", "operator_setup"}
+    settings.FERNET_KEYS = right
+    with later(hours=1):
+        advance(rotation)
+
+
+def test_rotation_that_is_gone_is_skipped() -> None:
+    assert engine.advance(uuid.uuid4()) == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "problem", "pause"),
+    [
+        (503, "no json", {"retry-after-ms": "90000"}, "microsoft_unavailable", 90),
+        (429, {}, {"Retry-After": "77"}, "throttled", 77),
+        (409, {"type": "https://azconfig.io/errors/key-locked"}, {}, "key-locked", None),
+        (400, {"error": {"code": "BadParameter"}}, {}, "BadParameter", None),
+        (403, {"error": "odd"}, {}, "graph_refused", None),
+    ],
+)
+def test_refusals_of_a_store_are_told_apart(
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    status: int,
+    body: Any,
+    headers: dict[str, str],
+    problem: str,
+    pause: int | None,
+) -> None:
+    rotation.destinations.update(kind="app-configuration")
+    microsoft.fail("store_set", status, body, **headers)
+    advance(rotation, "failed")
+    assert rotation.problem == problem
+    if pause:
+        left = rotation.wake_at - timezone.now()
+        assert pause - 2 < left.total_seconds() <= pause
+    microsoft.fail("store_set", None, ConnectionError("CANARY~lost"))
+    advance(rotation, "failed")
+    assert rotation.problem == "microsoft_unavailable"
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_vault_without_the_secret_gets_its_first_version(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int
+) -> None:
+    body = {"error": {"code": "SecretNotFound"}}
+    microsoft.fail("vault", status, body)
+    advance(rotation, "advanced" if status == 404 else "failed")
+    assert microsoft.count("vault_set") == (status == 404)
+
+
+def test_rows_show_what_they_are_and_nothing_more(rotation: Rotation) -> None:
+    advance(rotation)
+    secret = rotation.secrets.get()
+    held = HeldSecret(of=secret, secret="CANARY~held")
+    assert str(held) == f"value of {secret.pk}"
+    assert str(rotation.destinations.get()) == "Key Vault secret team hr-secret"
+    assert str(Rotation(app_id=APPLICATION_CLIENT_ID)) == APPLICATION_CLIENT_ID
