@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
@@ -19,8 +19,8 @@ from django.views.generic import FormView, TemplateView
 
 from . import applications, obstacles
 from .conf import conf
-from .exceptions import RemoteError, TokenUnavailableError
-from .expiry import expiry_of
+from .exceptions import Reaction, RemoteError, TokenUnavailableError
+from .expiry import Expiry, Level, expiry_of, next_end
 from .forms import ConfirmForm, SecretAddForm
 from .graph import Application, ClientSecret
 from .models import RotatedSecret, Rotation, SecretEvent, database
@@ -36,26 +36,43 @@ _NEXT_LASTS = timedelta(hours=1)
 class DirectoryMixin(ConnectionMixin):
     """A page that is made from what Microsoft Graph answers now, or says why it isn't."""
 
+    uncertain = obstacles.UNCERTAIN
+    #: What was begun, once it was.
+    event: SecretEvent | None = None
+
     def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return super().respond(request, *args, **kwargs)
         except _FAILURES as error:
             context = self.get_obstacle_context(error)
-            is_gone = isinstance(error, RemoteError) and error.fault.http_status == 404
-            status = 404 if is_gone else 502
+            status = 404 if self._is_gone(error) else 502
             return render(request, "infisical_azure/obstacle.html", context, status=status)
+
+    def _is_gone(self, error: RemoteError | TokenUnavailableError) -> bool:
+        return isinstance(error, RemoteError) and error.fault.http_status == 404
 
     def get_obstacle_context(self, error: RemoteError | TokenUnavailableError) -> dict[str, Any]:
         fault = error.fault if isinstance(error, RemoteError) else error
         is_post = self.request.method == "POST"
-        is_uncertain = is_post and applications.may_have_happened(error)
+        # Neither an application that is gone nor Graph's link to a page comes back.
+        is_over = self._is_gone(error) or "after" in self.request.GET
+        outcome = self.event.outcome if self.event else None
+        is_without_access = (
+            isinstance(error, TokenUnavailableError) and error.reaction != Reaction.RETRY
+        )
         return {
             **self.host.get_context_data(self.request, self.organization),
             "organization": self.organization,
             "organization_key": self.host.get_key(self.organization),
             "connection": self.connection,
             "application_id": self.kwargs.get("application") if is_post else None,
-            "obstacle": obstacles.UNCERTAIN if is_uncertain else obstacles.obstacle_of(error),
+            "is_without_access": is_without_access,
+            "again": "" if is_post or is_over else self.request.get_full_path(),
+            "obstacle": (
+                self.uncertain
+                if outcome == SecretEvent.Outcome.UNCERTAIN
+                else obstacles.obstacle_of(error)
+            ),
             "correlation_id": fault.correlation_id,
         }
 
@@ -71,10 +88,7 @@ class ApplicationListView(DirectoryMixin, TemplateView):
             self.connection, search, next_link=self._next_link(search)
         )
         now = timezone.now()
-        rows = [
-            (one, expiry_of(one.secrets[0].expires_at, now) if one.secrets else None)
-            for one in page.applications
-        ]
+        rows = [(one, *_at_a_glance(one, now)) for one in page.applications]
         after = signing.dumps(page.next_link, salt=self._salt(search), compress=True)
         return super().get_context_data(
             **kwargs,
@@ -98,6 +112,13 @@ class ApplicationListView(DirectoryMixin, TemplateView):
         return f"infisical_azure.next.{self.connection.pk}.{search}"
 
 
+def _at_a_glance(application: Application, now: datetime) -> tuple[Expiry | None, int]:
+    """Return when the next client secret expires, and how many have expired."""
+    ends = [secret.expires_at for secret in application.secrets]
+    expired = sum(expiry_of(end, now).level == Level.EXPIRED for end in ends)
+    return (expiry_of(next_end(ends, now), now) if ends else None), expired
+
+
 class ApplicationMixin(DirectoryMixin):
     """A page of one application."""
 
@@ -111,13 +132,14 @@ class ApplicationMixin(DirectoryMixin):
     def new_event(self, **facts: Any) -> SecretEvent:
         """Save that something is begun, before it is."""
         with transaction.atomic(using=database()):
-            return SecretEvent.objects.create(
+            self.event = SecretEvent.objects.create(
                 connection=self.connection,
                 application_id=self.application.id,
                 application_name=self.application.name,
                 user=cast("User", self.request.user),
                 **facts,
             )
+        return self.event
 
     def get_success_url(self) -> str:
         return self.url(
@@ -159,6 +181,7 @@ class SecretAddView(ApplicationMixin, FormView):
     """Issue a client secret and show it, this once."""
 
     permission = "change"
+    uncertain = obstacles.UNCERTAIN_ISSUE
     form_class = SecretAddForm
     template_name = "infisical_azure/secret_add.html"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +27,11 @@ class Expiry:
 
     level: Level
     text: str
+
+
+def next_end(ends: Sequence[datetime | None], now: datetime) -> datetime | None:
+    """Of ends in their order, return the first to come, or else the last that is over."""
+    return next((end for end in ends if end is None or end > now), ends[-1])
 
 
 def expiry_of(expires_at: datetime | None, now: datetime) -> Expiry:

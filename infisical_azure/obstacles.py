@@ -92,7 +92,18 @@ UNCERTAIN = Problem(
     what=_("The change may have been made all the same."),
     actor=Actor.YOU,
     next_step=_(
-        "Look at the application's client secrets, in a minute once more, before you try again."
+        "Before you try again, look at the application's client secrets, "
+        "now and once more in a minute."
+    ),
+)
+UNCERTAIN_ISSUE = Problem(
+    code="uncertain_issue",
+    title=UNCERTAIN.title,
+    what=_("The client secret may have been made all the same. Then nobody has seen its value."),
+    actor=Actor.YOU,
+    next_step=_(
+        "Look at the application's client secrets, now and once more in a minute. "
+        "If it is there, remove it. Then add another one."
     ),
 )
 _ACTORS = {

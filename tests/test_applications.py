@@ -181,6 +181,31 @@ def test_empty_page_says_why(
     assert words in show(browser, connection, search=search).content.decode()
 
 
+def test_list_says_what_ends_next_and_counts_what_has_ended(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    for_ever = client_secret(endDateTime=None)
+    microsoft.applications["value"] = [
+        application("HR") | {"passwordCredentials": secrets}
+        for secrets in (
+            [client_secret(days=days) for days in (90, -40, 3.5)],
+            [client_secret(days=days) for days in (-40.5, -5.5)],
+            [client_secret(days=-1), for_ever],
+            [],
+        )
+    ]
+    response = show(browser, connection)
+    seen = [(expiry and expiry.text, expired) for _, expiry, expired in response.context["rows"]]
+    assert seen == [
+        ("Expires in 3 days", 1),
+        ("Expired 5 days ago", 2),
+        ("Never expires", 1),
+        (None, 0),
+    ]
+    assert response.content.decode().count("(1 expired)") == 2
+    assert "(2 expired)" not in response.content.decode()
+
+
 # One application
 
 
@@ -226,6 +251,33 @@ def test_each_failure_says_what_to_do(
         assert "CANARY" not in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("status", "query", "words"),
+    [
+        (503, {}, "Try again"),
+        (403, {"search": "pay"}, "Try again"),
+        (400, {"after": NEXT}, "List the applications"),
+    ],
+)
+def test_failed_list_leads_on(
+    browser: Browser,
+    connection: AppConnection,
+    microsoft: Microsoft,
+    status: int,
+    query: dict[str, str],
+    words: str,
+) -> None:
+    if "after" in query:
+        microsoft.applications["@odata.nextLink"] = NEXT
+        query = {"after": show(browser, connection).context["after"]}
+    microsoft.fail("applications", status, graph_error("Odd"))
+    response = show(browser, connection, **query)
+    ((href, text),) = re.findall(r'button-main" href="([^"]*)">([^<]*)', response.content.decode())
+    assert text == words
+    address = page(browser, connection)
+    assert href == (f"{address}?search=pay" if "search" in query else address)
+
+
 def test_application_that_can_not_be_read_is_no_application(
     browser: Browser, connection: AppConnection, microsoft: Microsoft
 ) -> None:
@@ -244,6 +296,8 @@ def test_connection_without_access_says_so(
     response = show(browser, connection)
     assert response.status_code == 502
     assert "The access was revoked at Microsoft" in response.content.decode()
+    assert "Open the connection</a>" in response.content.decode()
+    assert "Try again</a>" not in response.content.decode()
     settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": ["china"]}
     assert "no longer enabled" in show(browser, connection).content.decode()
 
@@ -353,9 +407,20 @@ def test_lost_answer_is_no_refusal(
     microsoft.fail("add_password", status, body)
     response = add(browser, connection)
     assert "may have been made all the same" in response.content.decode()
+    assert "If it is there, remove it" in response.content.decode()
     assert "CANARY" not in response.content.decode()
     assert SecretEvent.objects.get().outcome == "uncertain"
     assert microsoft.count("add_password") == 1
+
+
+def test_what_was_not_begun_is_not_uncertain(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("application", 503, graph_error("ServiceUnavailable"))
+    for content in (add(browser, connection).content, remove(browser, connection).content):
+        assert "Microsoft could not be reached" in content.decode()
+        assert "all the same" not in content.decode()
+    assert not SecretEvent.objects.exists()
 
 
 def test_write_of_somebody_else_is_waited_for(
@@ -394,6 +459,16 @@ def test_secret_is_removed_once_its_name_is_typed(
     event = SecretEvent.objects.get()
     assert (event.act, event.outcome, str(event.key_id)) == ("remove", "done", KEY_ID)
     assert "The client secret ci is removed" in browser.get(response["Location"]).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(-3, "nothing can sign in with it"), (3, "stops working within minutes")]
+)
+def test_removal_says_what_it_does(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft, days: int, words: str
+) -> None:
+    microsoft.applications["value"] = [application("HR", client_secret(days=days))]
+    assert words in show(browser, connection, "secret_remove").content.decode()
 
 
 def test_nameless_secret_is_confirmed_by_its_id(
@@ -447,6 +522,7 @@ def test_lost_answer_to_a_removal_is_uncertain(
     microsoft.fail("remove_password", None, ConnectionError("lost"))
     content = remove(browser, connection).content.decode()
     assert "may have been made all the same" in content
+    assert "Before you try again" in content
     assert page(browser, connection, "application_detail") in content
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-#: What Chromium says of a page that is meant to be an error.
-MEANT = "Failed to load resource: the server responded with a status of 40"
+_FAILED = "Failed to load resource: the server responded with a status of "
+#: What Chromium says of a page that is meant to be an error: ours, or of what Graph answered.
+MEANT = (f"{_FAILED}40", f"{_FAILED}502")
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,39 @@ def test_focus_moves_into_the_dialog_and_returns(adam: Person) -> None:
     expect(opener).to_be_focused()
 
 
+def test_keyboard_adds_and_removes_a_client_secret(
+    adam_either_way: Person, request: pytest.FixtureRequest
+) -> None:
+    adam, name = adam_either_way, f"keyboard-secret-{request.node.callspec.id}"
+    adam.connect(name)
+    keyboard = adam.page.keyboard
+    press(adam, adam.link(name))
+    press(adam, adam.page.get_by_role("link", name="Applications"))
+    tab_to(adam, adam.field("Name or application (client) ID"))
+    keyboard.type("Canteen")
+    keyboard.press("Enter")
+    press(adam, adam.link("Canteen Menu Screen"))
+    press(adam, adam.link("Add client secret"))
+    tab_to(adam, adam.field("Name"))
+    keyboard.type("kiosk")
+    press(adam, adam.button("Add client secret"), "Space")
+    expect(adam.field("Value")).to_be_visible()
+    tab_to(adam, adam.field("Value"))
+    press(adam, adam.link("Done: I have saved it"))
+    opener = adam.link("Remove kiosk")
+    press(adam, opener)
+    field = adam.field("Type the name to confirm")
+    if adam.dialog.count():
+        expect(field).to_be_focused()
+        keyboard.press("Escape")
+        expect(opener).to_be_focused()
+        press(adam, opener)
+    tab_to(adam, field)
+    keyboard.type("kiosk")
+    keyboard.press("Enter")
+    expect(adam.page.get_by_role("status")).to_contain_text("kiosk is removed")
+
+
 def test_tab_stays_in_the_dialog(adam: Person) -> None:
     adam.go_to_connections()
     adam.choose_azure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.browser
 AXE = Axe().axe_script
 RULES = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]
 OPTIONS = {"runOnly": RULES, "resultTypes": ["violations"]}
+LONGEST = re.compile("^Intercompany reconciliation")
 LONG_NAME, LONG_WORD = "long-" + "n" * 59, "w" * 256
 
 
@@ -154,6 +156,79 @@ def test_problems(adam: Person) -> None:
     look(adam.page)
 
 
+def go_to_applications(person: Person, connection: str) -> str:
+    """Connect, and return the list's address."""
+    person.connect(connection)
+    person.link(connection).click()
+    person.page.get_by_role("link", name="Applications").click()
+    expect(person.heading("Applications")).to_be_visible()
+    return person.page.url
+
+
+def find(person: Person, words: str) -> None:
+    person.field("Name or application (client) ID").fill(words)
+    person.button("Search").click()
+    expect(person.link("Show all")).to_be_visible()
+
+
+def test_applications(adam: Person) -> None:
+    address = go_to_applications(adam, "looks-applications")
+    adam.link("Next page").click()
+    expect(adam.link("First page")).to_be_visible()
+    look(adam.page)
+    find(adam, LONG_WORD)
+    expect(adam.heading("Nothing found")).to_be_visible()
+    look(adam.page)
+    adam.site.standin.directory(empty_pages=True)
+    adam.page.goto(address)
+    adam.link("Next page").click()
+    expect(adam.heading("Nothing on this page")).to_be_visible()
+    look(adam.page)
+    find(adam, "legacy")
+    adam.link("Legacy Intranet Search").click()
+    expect(adam.page.get_by_text("Expires in 719 days")).to_be_visible()
+    look(adam.page)
+
+
+def test_pages_of_a_client_secret(adam: Person) -> None:
+    go_to_applications(adam, "looks-secrets")
+    find(adam, "intercompany")
+    adam.page.get_by_role("link", name=LONGEST).click()
+    adam.link("Add client secret").click()
+    adam.button("Add client secret").click()
+    expect(adam.page.get_by_role("alert")).to_be_focused()
+    look(adam.page)
+    adam.field("Name").fill("n" * 120)
+    adam.button("Add client secret").click()
+    expect(adam.field("Value")).to_be_visible()
+    look(adam.page)
+    adam.link("Done: I have saved it").click()
+    adam.site.standin.fault("graph_add_forbidden")
+    adam.link("Add client secret").click()
+    adam.field("Name").fill("refused")
+    adam.button("Add client secret").click()
+    expect(adam.heading("The connected account may not do this")).to_be_visible()
+    look(adam.page)
+    adam.link("Look at the application").click()
+    expect(adam.page.get_by_text("Issuing: refused")).to_be_visible()
+    look(adam.page)
+
+
+def test_removal_of_the_sites_own_client_secret(adam: Person) -> None:
+    go_to_applications(adam, "looks-own")
+    find(adam, adam.site.standin.registration()["client_id"])
+    adam.page.get_by_role("rowheader").get_by_role("link").click()
+    opener = adam.link("Remove production")
+    address = opener.get_attribute("href")
+    opener.click()
+    expect(adam.dialog).to_contain_text("This site itself signs in at Microsoft with it")
+    adam.button("Remove client secret").click()
+    expect(adam.page.get_by_role("alert")).to_be_focused()
+    look(adam.page)
+    adam.page.goto(f"{adam.site.url}{address}")
+    look(adam.page)
+
+
 def test_form_before_the_operator_has_set_up_azure(
     enter: Callable[..., Person], site_without_azure: object
 ) -> None:
@@ -178,6 +253,26 @@ def test_table_is_a_table_at_every_width(adam: Person) -> None:
         row = table.get_by_role("row").filter(has=adam.link("tabular"))
         expect(row.get_by_role("rowheader")).to_contain_text("tabular")
         expect(row.get_by_role("cell")).to_have_count(4)
+    adam.page.set_viewport_size({"width": 1280, "height": 800})
+    adam.link("tabular").click()
+    adam.page.get_by_role("link", name="Applications").click()
+    columns = ["Name", "Application (client) ID", "Client secrets", "Next expiry"]
+    assert_is_table(adam.page, "Applications", columns)
+    find(adam, "legacy")
+    adam.link("Legacy Intranet Search").click()
+    columns = ["Client secret", "Hint", "Created", "Expires", "Actions"]
+    assert_is_table(adam.page, "Client secrets", columns)
+
+
+def assert_is_table(page: Page, name: str, columns: list[str]) -> None:
+    for width in (1280, 375):
+        page.set_viewport_size({"width": width, "height": 800})
+        table = page.get_by_role("table", name=name)
+        expect(table.get_by_role("columnheader")).to_have_text(columns)
+        row = table.get_by_role("row").nth(1)
+        expect(row.get_by_role("rowheader")).to_have_count(1)
+        expect(row.get_by_role("cell")).to_have_count(len(columns) - 1)
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_forced_colors_and_reduced_motion(enter: Callable[..., Person]) -> None:
@@ -190,6 +285,12 @@ def test_forced_colors_and_reduced_motion(enter: Callable[..., Person]) -> None:
     assert box.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
     moving = "document.getAnimations().filter(a => a.playState === 'running').length"
     assert adam.page.evaluate(moving) == 0
+    assert_fits(adam.page)
+    adam.page.goto(adam.page.url)
+    adam.link("forced").click()
+    adam.page.get_by_role("link", name="Applications").click()
+    badge = adam.page.get_by_text("Expired 30 days ago")
+    assert badge.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
     assert_fits(adam.page)
 
 
