@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
 from . import health
 from .models import AppConnection, RefreshToken, SecretEvent
+from .own_secret import own_secret_warning
 
 
 @admin.register(AppConnection)
@@ -60,6 +61,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
         "access_tokens",
         "refresh_token_expires",
         "next_refresh",
+        "watched_at",
     )
     # Everything but these is settled by the round trip at Microsoft.
     editable = ("name", "description")
@@ -73,6 +75,13 @@ class AppConnectionAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AppConnection]:
         return super().get_queryset(request).select_related("organization", "connected_by")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        expiry = own_secret_warning() if request.method == "GET" else None
+        if expiry is not None:
+            text = _("The client secret with which this site signs in at Microsoft: %(expiry)s.")
+            self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description=_("directory"), ordering="tenant_name")
     def directory(self, connection: AppConnection) -> str:

@@ -18,10 +18,16 @@ class InfisicalAzureConfig(AppConfig):
     def ready(self) -> None:
         from . import checks, news, notices
         from .logs import TokenRequestFilter
-        from .signals import connection_broken
+        from .signals import (
+            connection_broken,
+            connection_reconnected,
+            rotation_failed,
+            warnings_due,
+        )
 
         django_checks.register(checks.check_settings)
         django_checks.register(checks.check_security, django_checks.Tags.security)
+        django_checks.register(checks.check_own_secret, django_checks.Tags.database)
         post_delete.connect(
             news.announce_removal,
             sender=self.get_model("AppConnection"),
@@ -29,5 +35,15 @@ class InfisicalAzureConfig(AppConfig):
         )
         connection_broken.connect(
             notices.mail_that_broken, dispatch_uid="infisical_azure_mail_that_broken"
+        )
+        warnings_due.connect(
+            notices.mail_that_expiring, dispatch_uid="infisical_azure_mail_that_expiring"
+        )
+        rotation_failed.connect(
+            notices.mail_that_rotation_failed,
+            dispatch_uid="infisical_azure_mail_that_rotation_failed",
+        )
+        connection_reconnected.connect(
+            news.have_watched, dispatch_uid="infisical_azure_have_watched"
         )
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())

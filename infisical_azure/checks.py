@@ -13,11 +13,14 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, transaction
 from django.urls import NoReverseMatch, reverse
 
 from .conf import DEFAULTS, conf
 from .delivery import hooks
 from .host import get_host
+from .models import database
+from .own_secret import own_secret_warning
 from .text import is_guid
 
 REGISTERED_PATH = "/organization/app-connections/azure/oauth/callback"
@@ -47,6 +50,29 @@ def check_security(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         *_check_logging(),
         *_check_insecure_transport(),
         *_check_relaxed_scope(),
+    ]
+
+
+def check_own_secret(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Check when the operator's client secret ends, where a watched directory shows it."""
+    if database() not in (databases or ()):
+        return []
+    try:
+        with transaction.atomic(using=database()):
+            expiry = own_secret_warning()
+    except DatabaseError:  # Before the first migrate there is no such table.
+        return []
+    if expiry is None:
+        return []
+    return [
+        Warning(
+            f"INF_APP_CONNECTION_AZURE_CLIENT_SECRET: {expiry.text}.",
+            hint="Create a new client secret in Azure and set its value: without one that is "
+            "valid no connection works.",
+            id="infisical_azure.W009",
+        )
     ]
 
 

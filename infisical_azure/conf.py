@@ -29,6 +29,8 @@ DEFAULTS: dict[str, Any] = {
     "SECRET_HOOKS": {},
     "ROTATION_PROOFS": 5,
     "ROTATION_PROOF_PAUSE": 1,
+    "WATCH_INTERVAL": 86400 // 4,
+    "EXPIRY_WARNINGS": [30, 7, 1],
 }
 
 
@@ -148,6 +150,15 @@ class Conf:
     @property
     def rotation_proof_pause(self) -> float:
         return float(self._tunable("ROTATION_PROOF_PAUSE"))
+
+    @property
+    def watch_interval(self) -> timedelta:
+        return timedelta(seconds=self._tunable("WATCH_INTERVAL"))
+
+    @property
+    def expiry_warnings(self) -> tuple[int, ...]:
+        """So many days before a client secret's end people are told, the fewest first."""
+        return tuple(sorted({int(days) for days in self._tunable("EXPIRY_WARNINGS")}))
 
     @property
     def max_pending_authorizations(self) -> int:

@@ -69,6 +69,8 @@ class ApplicationPage:
     applications: tuple[Application, ...]
     next_link: str
     """Empty on the last page."""
+    is_complete: bool
+    """Whether it could be read as a list, and the way to the next page, if there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +124,11 @@ class GraphClient:
         data = self._fetch(url, headers)
         found = map(_application, _objects(data.get("value")))
         more = str(data.get("@odata.nextLink") or "")
+        is_followed = more.startswith(listing)
         return ApplicationPage(
             applications=tuple(one for one in found if one is not None),
-            next_link=more if more.startswith(listing) else "",
+            next_link=more if is_followed else "",
+            is_complete=isinstance(data.get("value"), list) and (is_followed or not more),
         )
 
     def application(self, object_id: UUID) -> Application:

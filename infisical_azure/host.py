@@ -52,9 +52,11 @@ class Host:
 
     def get_recipients(self, organization: Model, connection: Model) -> Sequence[str]:
         """
-        Return the e-mail addresses to tell that a connection needs a person.
+        Return the e-mail addresses to tell that a connection needs a person, or that
+        client secrets of its directory end soon.
 
-        Called once per break, from whichever process noticed. Nobody unless overridden.
+        Called once per break and per warning, from whichever process noticed. Nobody
+        unless overridden.
         """
         return []
 

@@ -1,4 +1,4 @@
-"""Turn database events into this package's signals."""
+"""What follows from the news, and turns database events into it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def announce_removal(instance: AppConnection, using: str, **kwargs: Any) -> None
     transaction.on_commit(
         lambda: connection_removed.send_robust(AppConnection, connection=gone), using=using
     )
+
+
+def have_watched(connection: AppConnection, **kwargs: Any) -> None:
+    """Have the directory read again, which may be another one since."""
+    AppConnection.objects.filter(pk=connection.pk).update(watch_due_at=None)

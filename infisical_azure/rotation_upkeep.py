@@ -39,6 +39,12 @@ class Summary:
     """Someone else was at it."""
     seconds: float = 0
 
+    def __str__(self) -> str:
+        return (
+            f"{self.advanced} advanced, {self.waiting} waiting, {self.failed} failed, "
+            f"{self.skipped} skipped in {self.seconds:.1f} s"
+        )
+
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
 

@@ -16,6 +16,15 @@ connection_recovered = Signal()
 #: A connection was reconnected. Arguments: connection (AppConnection), user.
 connection_reconnected = Signal()
 
+#: Client secrets of a directory end soon. Arguments: connection (AppConnection), secrets (list
+#: of WatchedSecret), days (the threshold of EXPIRY_WARNINGS that they have come to). Once per
+#: secret and threshold; again with the next watch when the e-mail could not be sent.
+secret_expiring = Signal()
+
+#: All of a connection that is to be told of now. Arguments: connection, secrets. Ours: it keeps
+#: what an e-mail raises from what comes after it.
+warnings_due = Signal()
+
 #: A connection is gone, whoever deleted it. Arguments: connection (AppConnection, unsaved
 #: but with its id, name and organization_id).
 connection_removed = Signal()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import rotation_upkeep, upkeep
+from . import rotation_upkeep, upkeep, watch
 
 
 @shared_task(ignore_result=True)
@@ -41,3 +41,16 @@ def advance_rotation(rotation_id: str) -> str:
     May run twice, as any Celery task may: the second time goes on where the first ended.
     """
     return rotation_upkeep.advance_safely(UUID(rotation_id))
+
+
+@shared_task(ignore_result=True)
+def watch_due() -> None:
+    """Send each connection whose directory is to be read to a worker; for the beat schedule."""
+    for connection_id in watch.due():
+        watch_connection.delay(str(connection_id))
+
+
+@shared_task(ignore_result=True)
+def watch_connection(connection_id: str) -> dict[str, float]:
+    """Watch one connection if it is still due, and return how it went."""
+    return watch.watch_one(UUID(connection_id)).as_dict()

@@ -40,6 +40,12 @@ class Summary:
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.refreshed} refreshed, {self.failed} failed, "
+            f"{self.skipped} skipped in {self.seconds:.1f} s"
+        )
+
 
 def due() -> Iterator[UUID]:
     """Yield the ids of the connections to refresh now, the longest overdue first."""

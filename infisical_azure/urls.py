@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from . import application_views, rotation_views, views
+from . import application_views, expiring_views, feed_views, rotation_views, views
 from .callback import CallbackProblemView, OAuthCallbackView
 
 app_name = "infisical_azure"
@@ -32,6 +32,20 @@ organization_urlpatterns = [
         views.AzureConnectionAddView.as_view(),
         name="azure_connection_add",
     ),
+    path(
+        "app-connections/expiring/",
+        expiring_views.SecretExpiringListView.as_view(),
+        name="secret_expiring_list",
+    ),
+    path(
+        "app-connections/expiring.csv",
+        expiring_views.SecretExpiringCsvView.as_view(),
+        name="secret_expiring_csv",
+    ),
+    path("app-connections/feeds/add/", feed_views.FeedAddView.as_view(), name="feed_add"),
+    path("app-connections/feeds/remove/", feed_views.FeedRemoveView.as_view(), name="feed_remove"),
+    # Without a login: who has the link may read.
+    path("app-connections/feeds/<str:token>.ics", feed_views.FeedView.as_view(), name="feed"),
     path("app-connections/problems/<uuid:pk>/", views.ProblemView.as_view(), name="problem"),
     path(
         "app-connections/<uuid:pk>/",

@@ -10,7 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -33,6 +33,8 @@ from .forms import (
 )
 from .host import get_host
 from .models import AppConnection, Authorization, database
+from .own_secret import own_secret_warning
+from .paging import page_of
 from .probe import probe
 from .resources import label_of
 
@@ -100,23 +102,15 @@ class ConnectionListView(OrganizationMixin, TemplateView):
     page_size = 50
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        page = self._page_number()
-        start = (page - 1) * self.page_size
-        # One row more than is shown tells whether there is a next page, without a COUNT.
-        rows = list(self.get_queryset()[start : start + self.page_size + 1])
-        if page > 1 and not rows:
-            raise Http404
+        page = page_of(self.get_queryset(), self.request, self.page_size)
         return super().get_context_data(
             **kwargs,
-            connections=rows[: self.page_size],
+            connections=page.rows,
             connected_id=self.request.GET.get("connected", ""),
-            previous_page=page - 1,
-            next_page=page + 1 if len(rows) > self.page_size else 0,
+            previous_page=page.previous,
+            next_page=page.next,
+            own_secret=own_secret_warning() if self.may["change"] else None,
         )
-
-    def _page_number(self) -> int:
-        page = self.request.GET.get("page", "")
-        return max(int(page), 1) if page.isdecimal() and len(page) < 6 else 1
 
 
 def _health_of(connection: AppConnection) -> dict[str, Any]:

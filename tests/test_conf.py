@@ -87,6 +87,8 @@ def test_every_default_is_in_force_when_nothing_is_set(settings: Any) -> None:
     assert conf.refresh_workers == 16
     assert conf.secret_hooks == {}
     assert conf.rotation_proofs == 5
+    assert conf.watch_interval == timedelta(hours=6)
+    assert conf.expiry_warnings == (1, 7, 30)
 
 
 def test_every_tunable_can_be_set(settings: Any) -> None:
@@ -104,6 +106,8 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
         "SECRET_HOOKS": {"vault": "some.hook"},
         "ROTATION_PROOFS": 8,
         "ROTATION_PROOF_PAUSE": 9,
+        "WATCH_INTERVAL": 8,
+        "EXPIRY_WARNINGS": [9, 10, 9],
     }
     assert set(settings.INFISICAL_AZURE) == set(DEFAULTS)
     assert conf.host == "some.Host"
@@ -114,6 +118,7 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
     assert (conf.token_leeway.total_seconds(), conf.refresh_workers) == (6, 7)
     assert conf.secret_hooks == {"vault": "some.hook"}
     assert (conf.rotation_proofs, conf.rotation_proof_pause) == (8, 9)
+    assert (conf.watch_interval.total_seconds(), conf.expiry_warnings) == (8, (9, 10))
 
 
 def test_cloud_may_be_of_the_hosts_own(settings: Any) -> None:

@@ -35,9 +35,11 @@ MAY_IMPORT = {
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "fields models.connections models.explained models.leases",
     "models.authorizations": ("clouds conf exceptions fields models.connections models.explained"),
+    "models.feeds": "conf",
+    "models.watched_secrets": "models.connections",
     "models": (
-        "models.authorizations models.connections models.rotations models.secret_events "
-        "models.tokens"
+        "models.authorizations models.connections models.feeds models.rotations "
+        "models.secret_events models.tokens models.watched_secrets"
     ),
     "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
@@ -51,7 +53,14 @@ MAY_IMPORT = {
         "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
     ),
     "news": "models signals",
-    "notices": "conf health host models",
+    "notices": "conf expiry health host models obstacles",
+    "paging": "",
+    "expiry_warnings": "conf models signals",
+    "watch": "conf exceptions expiry_warnings graph models on_behalf transport",
+    "own_secret": "conf expiry models text",
+    "timeline": "expiry models.watched_secrets",
+    "spreadsheet": "expiry models",
+    "ical": "models",
     "connection_options": "",
     "expiry": "",
     "obstacles": "exceptions health models problems",
@@ -65,17 +74,25 @@ MAY_IMPORT = {
     "rotation_upkeep": "conf models rotation",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
-    "views": ("conf connection_options flow forms health host models probe problems resources"),
+    "views": (
+        "conf connection_options flow forms health host models own_secret paging probe problems "
+        "resources"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "feed_views": "conf host ical models timeline views",
     "callback": "conf exceptions flow host models problems",
     "application_views": ("applications conf exceptions expiry forms graph models obstacles views"),
     "rotation_views": "application_views conf forms models obstacles rotation",
-    "urls": "application_views callback rotation_views views",
-    "admin": "health models",
-    "checks": "conf delivery host text",
+    "urls": ("application_views callback expiring_views feed_views rotation_views views"),
+    "admin": "health models own_secret",
+    "checks": "conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens transport",
-    "tasks": "rotation_upkeep upkeep",
-    "management.commands.infisical_azure_refresh": "upkeep",
+    "tasks": "rotation_upkeep upkeep watch",
+    "management.unattended": "",
+    "management.commands.infisical_azure_refresh": "management.unattended upkeep",
+    "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
+    "management.commands.infisical_azure_watch": "management.unattended watch",
     "management.commands": "",
     "management": "",
     "apps": "checks logs news notices signals",

@@ -12,13 +12,15 @@ from django.utils.module_loading import import_string
 
 from infisical_azure import tokens
 from infisical_azure.exceptions import TokenUnavailableError
-from infisical_azure.models import AppConnection
+from infisical_azure.models import AppConnection, Rotation
 
 from .conftest import Browser
 from .microsoft import CORRELATION, Microsoft, error
+from .test_rotation import Azure, advance, azure, connection, hooks, rotation
 from .test_tokens import expire
 
 pytestmark = pytest.mark.django_db
+__all__ = ["azure", "connection", "hooks", "rotation"]
 BASE = import_string(__import__("tests.settings", fromlist=["x"]).INFISICAL_AZURE["HOST"])
 
 
@@ -71,3 +73,27 @@ def test_nobody_is_told_where_the_host_names_nobody(
 ) -> None:
     break_it(browser, microsoft, django_capture_on_commit_callbacks)
     assert mail.outbox == []
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+def test_people_hear_of_a_rotation_that_fails_and_what_still_works(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, settings: Any, has_one: bool
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_notices.CaringHost",
+    }  # fmt: skip
+    if has_one:
+        advance(rotation)
+        Rotation.objects.update(due_at=rotation.created_at)
+    body = {"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}
+    microsoft.fail("vault_set", 403, body)
+    advance(rotation, "failed")
+    advance(rotation, "failed")
+    (message,) = mail.outbox
+    assert message.subject == "The client secret of HR is not replaced"
+    (html,) = message.alternatives  # type: ignore[attr-defined]
+    for text in (message.body, html.content):
+        assert "Key Vault Secrets Officer" in text
+        assert ("in use works until" in text) == has_one
+        assert f"/rotations/{rotation.pk}/" in text
+        assert "CANARY" not in text

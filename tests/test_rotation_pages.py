@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
@@ -271,6 +273,12 @@ def test_run_advances_what_is_due(shared: Rotation, microsoft: Microsoft) -> Non
     assert (summary.advanced, summary.failed, ticks) == (1, 0, [1])
     assert summary.as_dict()["advanced"] == 1
     assert rotate_due().as_dict()["advanced"] == 0
+
+
+def test_command_reports(shared: Rotation) -> None:
+    told = io.StringIO()
+    call_command("infisical_azure_rotate", workers=1, stdout=told)
+    assert told.getvalue().startswith("1 advanced, 0 waiting, 0 failed, 0 skipped in ")
 
 
 def test_run_waits_for_a_secret_that_is_just_about_to_work(

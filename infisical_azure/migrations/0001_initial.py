@@ -43,6 +43,8 @@ class Migration(migrations.Migration):
                 ('status_since', models.DateTimeField(default=django.utils.timezone.now, verbose_name='status since')),
                 ('connected_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='connected')),
                 ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
+                ('watched_at', models.DateTimeField(editable=False, null=True, verbose_name='directory last read')),
+                ('watch_due_at', models.DateTimeField(db_index=True, editable=False, null=True)),
                 ('connected_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='connected by')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model, verbose_name='organization')),
             ],
@@ -141,6 +143,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Feed',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('token_hash', models.CharField(max_length=64, unique=True)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
+                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='who')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model, verbose_name='organization')),
+            ],
+            options={
+                'verbose_name': 'calendar link',
+                'verbose_name_plural': 'calendar links',
+            },
+        ),
+        migrations.CreateModel(
             name='HeldSecret',
             fields=[
                 ('of', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='held', serialize=False, to='infisical_azure.rotatedsecret')),
@@ -222,6 +238,27 @@ class Migration(migrations.Migration):
                 'ordering': ['-at'],
             },
         ),
+        migrations.CreateModel(
+            name='WatchedSecret',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('application_id', models.UUIDField(verbose_name="application's object ID")),
+                ('app_id', models.UUIDField(db_index=True, verbose_name='application (client) ID')),
+                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
+                ('key_id', models.UUIDField(verbose_name='key ID')),
+                ('name', models.CharField(blank=True, max_length=256, verbose_name='name')),
+                ('hint', models.CharField(blank=True, max_length=3, verbose_name='hint')),
+                ('starts_at', models.DateTimeField(null=True, verbose_name='starts')),
+                ('expires_at', models.DateTimeField(null=True, verbose_name='expires')),
+                ('seen_at', models.DateTimeField(verbose_name='last seen')),
+                ('warned_days', models.PositiveIntegerField(null=True, verbose_name='warned of')),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='watched_secrets', to='infisical_azure.appconnection')),
+            ],
+            options={
+                'verbose_name': 'watched client secret',
+                'verbose_name_plural': 'watched client secrets',
+            },
+        ),
         migrations.AddConstraint(
             model_name='appconnection',
             constraint=models.UniqueConstraint(fields=('organization', 'name'), name='infisical_azure_name_once'),
@@ -229,6 +266,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='accesstoken',
             constraint=models.UniqueConstraint(fields=('connection', 'resource'), name='infisical_azure_token_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='feed',
+            constraint=models.UniqueConstraint(fields=('organization', 'created_by'), name='infisical_azure_feed_once'),
         ),
         migrations.AddConstraint(
             model_name='rotation',
@@ -241,5 +282,13 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='secretevent',
             index=models.Index(fields=['connection', 'application_id', '-at'], name='infisical_azure_history'),
+        ),
+        migrations.AddIndex(
+            model_name='watchedsecret',
+            index=models.Index(fields=['connection', 'expires_at'], name='infisical_azure_expiring'),
+        ),
+        migrations.AddConstraint(
+            model_name='watchedsecret',
+            constraint=models.UniqueConstraint(fields=('connection', 'key_id'), name='infisical_azure_watched_once'),
         ),
     ]

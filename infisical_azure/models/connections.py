@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -33,6 +34,10 @@ class AppConnectionQuerySet(models.QuerySet["AppConnection"]):
 
     def of(self, organization: models.Model) -> AppConnectionQuerySet:
         return self.filter(organization=organization)
+
+    def to_watch(self, now: datetime) -> AppConnectionQuerySet:
+        """Those whose directory is to be read for client secrets now."""
+        return self.filter(Q(watch_due_at=None) | Q(watch_due_at__lte=now))
 
     def for_display(self) -> AppConnectionQuerySet:
         """Order by name, with what is shown beside them."""
@@ -97,6 +102,9 @@ class AppConnection(Explained):
     )
     connected_at = models.DateTimeField(_("connected"), default=timezone.now)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
+    #: When a watch last read the whole directory, and when the next one may.
+    watched_at = models.DateTimeField(_("directory last read"), null=True, editable=False)
+    watch_due_at = models.DateTimeField(null=True, editable=False, db_index=True)
 
     STATUS_FIELDS = ("status", "status_since", *Explained.EXPLANATION)
 

@@ -306,3 +306,17 @@ def test_site_that_is_always_light_stays_light(adam: Person) -> None:
         }"""
     )
     assert title.evaluate("e => getComputedStyle(e).color") == "rgb(27, 31, 36)"
+
+
+def test_expiring_client_secrets(adam: Person) -> None:
+    adam.connect("production")
+    adam.link("Expiring client secrets").click()
+    expect(adam.heading("Not known yet")).to_be_visible()
+    look(adam.page)
+    adam.button("Create calendar link").click()
+    expect(adam.field("Calendar link")).to_have_value(re.compile(r"/feeds/[\w-]{43}\.ics$"))
+    look(adam.page)
+    adam.link("Done: I have kept it").click()
+    adam.button("Remove calendar link").click()
+    expect(adam.page.get_by_role("status")).to_contain_text("works no more")
+    expect(adam.button("Create calendar link")).to_be_visible()

@@ -1,0 +1,63 @@
+"""Calendar links: who made one, and the hash of its token."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..conf import conf
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+
+class FeedQuerySet(models.QuerySet["Feed"]):
+    """Calendar links; each is found by its token only."""
+
+    def make(self, organization: models.Model, user: User) -> str:
+        """Return the token of a person's new link, the only one from now on."""
+        token = secrets.token_urlsafe(32)
+        values = {"token_hash": _hash(token), "created_at": timezone.now()}
+        self.update_or_create(organization=organization, created_by=user, defaults=values)
+        return token
+
+    def having(self, token: str) -> FeedQuerySet:
+        found = self.filter(token_hash=_hash(token))
+        return found.select_related("organization", "created_by")
+
+
+class Feed(models.Model):
+    """One person's calendar link to one organization; the token itself is stored nowhere."""
+
+    organization = models.ForeignKey(
+        conf.organization_model, models.CASCADE, related_name="+", verbose_name=_("organization")
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("who")
+    )
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    objects = FeedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("calendar link")
+        verbose_name_plural = _("calendar links")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "created_by"], name="infisical_azure_feed_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"calendar link {self.pk}"
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
