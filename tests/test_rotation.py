@@ -60,7 +60,7 @@ class Azure:
 
     def add(self) -> None:
         if self.was_lost:
-            del self.microsoft.override["add_password"]
+            self.microsoft.override.pop("add_password", None)
         if "add_password" in self.microsoft.override:
             return
         sent = json.loads(self.microsoft.requests[-1][1].body)["passwordCredential"]
