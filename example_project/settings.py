@@ -115,6 +115,9 @@ INFISICAL_AZURE_ORGANIZATION_MODEL = "organizations.Organization"
 INFISICAL_AZURE = {
     "HOST": "example_project.host.OrganizationsHost",
     "CLOUDS": ["example_project.standin_cloud.STANDIN" if STANDIN else "public"],
+    "SECRET_HOOKS": {"job-runner": "example_project.secret_hooks.keep"},
+    # The stand-in is one process: what it accepts once it accepts everywhere.
+    "ROTATION_PROOF_PAUSE": 0 if STANDIN else 1,
 }
 if STANDIN:
     from example_project.standin import directory

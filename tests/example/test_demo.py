@@ -73,6 +73,27 @@ def wait_for(process: subprocess.Popen[str], port: int) -> None:
         time.sleep(0.1)
 
 
+def test_demo_begins_with_a_connection_and_a_rotation_under_way(
+    environment: dict[str, str], demos: list[subprocess.Popen[str]]
+) -> None:
+    demos.append(start(environment))
+    wait_for(demos[0], int(environment["DEMO_PORT"]))
+    site = f"http://localhost:{environment['DEMO_PORT']}"
+    with requests.Session() as nora:
+        form = nora.get(f"{site}/sign-in/", timeout=10)
+        assert form.ok
+        sent = {
+            "username": "nora",
+            "password": "demo",
+            "csrfmiddlewaretoken": nora.cookies["csrftoken"],
+        }
+        nora.post(f"{site}/sign-in/", sent, timeout=10)
+        tab = nora.get(f"{site}/organization/northwind-traders/app-connections/", timeout=10)
+        expiring = nora.get(f"{tab.url}expiring/", timeout=10)
+    assert "Comes with the demo" in tab.text
+    assert "Expires in 2 days" in expiring.text
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_demo_serves_site_and_standin_and_ends_both(
     environment: dict[str, str], demos: list[subprocess.Popen[str]], end: signal.Signals

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from django.urls import reverse
 
-from example_project import standin_cloud
+from example_project import demo_connection, standin_cloud
 from example_project.people import PASSWORD, PEOPLE
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Command(BaseCommand):
             self.serve()
             return
         with standin():
-            self.serve()
+            demo_connection.seed()
+            with demo_connection.kept_up():
+                self.serve()
 
     def prepare_database(self) -> None:
         try:
