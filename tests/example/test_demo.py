@@ -49,7 +49,7 @@ def demos() -> Iterator[list[subprocess.Popen[str]]]:
     yield started
     for process in started:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[str]:
