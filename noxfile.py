@@ -28,7 +28,11 @@ def tests(session: nox.Session, django: str) -> None:
 def django_newest(session: nox.Session) -> None:
     """Run the suite and the example site's on Django 6.1."""
     install(session, "6.1.0")
-    session.run("python", "-m", "pytest", "-q", "-m", "not browser and not redis and not slow")
+    # The stand-in is the same on every Django; what waits for sockets is the same, too.
+    session.run(
+        *("python", "-m", "pytest", "-q", "-m", "not browser and not redis and not slow"),
+        *("--ignore=tests/standin", "--ignore=tests/test_transport.py"),
+    )
     session.run("python", "-m", "pytest", "-q", "--ds=example_project.settings", "tests/example")
 
 

@@ -24,6 +24,7 @@ from .expiry import Expiry, Level, expiry_of, next_end
 from .forms import ConfirmForm, SecretAddForm
 from .graph import Application, ClientSecret
 from .models import RotatedSecret, Rotation, SecretEvent, database
+from .non_atomic import NonAtomicMixin
 from .views import ConnectionMixin
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _FAILURES = (RemoteError, TokenUnavailableError)
 _NEXT_LASTS = timedelta(hours=1)
 
 
-class DirectoryMixin(ConnectionMixin):
+class DirectoryMixin(NonAtomicMixin, ConnectionMixin):
     """A page that is made from what Microsoft Graph answers now, or says why it isn't."""
 
     uncertain = obstacles.UNCERTAIN

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from .exceptions import RemoteError, TokenUnavailableError, UnavailableError
+from .exceptions import RemoteError, TokenUnavailableError
 from .graph import Application, ApplicationPage, GraphClient, IssuedSecret
 from .models import AppConnection, SecretEvent
 from .on_behalf import on_behalf_of
@@ -91,7 +91,10 @@ def _noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:
 
 def may_have_happened(error: Exception) -> bool:
     """Say whether a change that failed with this may have been made all the same."""
-    return isinstance(error, UnavailableError) and error.fault.http_status != 429
+    if not isinstance(error, RemoteError):
+        return False
+    status = error.fault.http_status
+    return status is None or status == 408 or not 400 <= status < 500
 
 
 def _after_others(act: Callable[[], Result]) -> Result:

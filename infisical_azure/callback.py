@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
-from django.db import connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -29,6 +26,7 @@ from .exceptions import AuthorizationError, Fault, InfisicalAzureError
 from .flow import Answer
 from .host import get_host
 from .models import AppConnection, Authorization
+from .non_atomic import NonAtomicMixin
 
 logger = logging.getLogger(__name__)
 
@@ -44,18 +42,10 @@ class _Failure:
 
 # Not LoginRequiredMiddleware's: it would put our URL, with the code, into the login page's.
 @method_decorator([login_not_required, never_cache, xframe_options_deny], name="dispatch")
-class OAuthCallbackView(View):
+class OAuthCallbackView(NonAtomicMixin):
     """Finish the round trip, and always leave its URL, which holds the code."""
 
     http_method_names = ["get"]
-
-    @classmethod
-    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:
-        """Exempt the view from ATOMIC_REQUESTS: a claim is committed before its code is used."""
-        view = super().as_view(**initkwargs)
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
 
     def get(self, request: HttpRequest) -> HttpResponse:
         authorization = None

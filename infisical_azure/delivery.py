@@ -52,7 +52,7 @@ def hooks() -> dict[str, Callable[[Delivery], None]]:
     for name, path in conf.secret_hooks.items():
         try:
             found[name] = import_string(path)
-        except ImportError as exc:
+        except Exception as exc:  # Whatever the site's module raises.
             raise ImproperlyConfigured(
                 f'INFISICAL_AZURE["SECRET_HOOKS"]: {path!r} cannot be imported: {exc}'
             ) from exc

@@ -16,7 +16,7 @@ from . import entra, flow
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
-from .models import AppConnection, Destination, Rotation, shortest_lifetime, validate_name
+from .models import MARK, AppConnection, Destination, Rotation, shortest_lifetime, validate_name
 from .text import displayable, is_guid
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
@@ -285,7 +285,14 @@ class SecretAddForm(_OwnIds, forms.Form):
     )
 
     def clean_name(self) -> str:
-        return displayable(self.cleaned_data["name"])
+        name = displayable(self.cleaned_data["name"])
+        if name.startswith(MARK):
+            raise ValidationError(
+                _("Names that begin with “%(mark)s” are for rotations."),
+                code="reserved",
+                params={"mark": MARK.strip()},
+            )
+        return name
 
 
 class RotationForm(_OwnIds, forms.ModelForm):

@@ -189,7 +189,7 @@ class GraphClient:
     def _object(response: requests.Response) -> dict[str, Any]:
         """Return the JSON object of a 200, or raise what the answer means."""
         data = transport.json_object(response, SERVICE)
-        if response.status_code == 200:
+        if response.status_code in {200, 201}:
             return data
         error = data.get("error")
         code = str(error.get("code", "")) if isinstance(error, dict) else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -20,12 +21,16 @@ from .exceptions import (
     TokenUnavailableError,
     UnavailableError,
 )
-from .models import RotatedSecret, Rotation
+from .models import AppConnection, RotatedSecret, Rotation
 from .rotation_steps import Overtaken, Waiting, abandon, lease, next_step
 from .signals import rotation_failed, rotation_recovered
 
-Failure = TokenUnavailableError | RemoteError | DeliveryError | DecryptionError
-_FAILURES = (TokenUnavailableError, RemoteError, DeliveryError, DecryptionError)
+Failure = (
+    TokenUnavailableError | RemoteError | DeliveryError | DecryptionError | ImproperlyConfigured
+)
+_FAILURES = (
+    TokenUnavailableError, RemoteError, DeliveryError, DecryptionError, ImproperlyConfigured
+)  # fmt: skip
 
 _GONE = "Request_ResourceNotFound"
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
@@ -37,7 +42,7 @@ def rotate_now(rotation: Rotation, user: User) -> None:
     """Let the next one begin when the rotation is advanced, whatever the interval."""
     now = timezone.now()
     Rotation.objects.filter(pk=rotation.pk).update(
-        due_at=now, wake_at=now, paused_at=None, wanted_by=user
+        due_at=now, wake_at=now, paused_at=None, wanted_by=user, told_at=None
     )
 
 
@@ -48,7 +53,9 @@ def pause(rotation: Rotation) -> None:
 
 def resume(rotation: Rotation) -> None:
     """Go on as the interval says."""
-    Rotation.objects.filter(pk=rotation.pk).update(paused_at=None, wake_at=timezone.now())
+    Rotation.objects.filter(pk=rotation.pk).update(
+        paused_at=None, wake_at=timezone.now(), told_at=None
+    )
 
 
 def advance(rotation_id: UUID) -> str:
@@ -63,10 +70,12 @@ def advance(rotation_id: UUID) -> str:
         return "skipped"
     try:
         steps = 0
-        while step := next_step(rotation, timezone.now()):
-            step()
-            steps += 1
-        _rest(rotation)
+        is_over = False
+        while not is_over:
+            while step := next_step(rotation, timezone.now()):
+                step()
+                steps += 1
+            is_over = _rest(rotation)
     except Waiting as waiting:
         rotation.holding().update(lease_until=None, wake_at=waiting.until)
         return "waiting"
@@ -74,7 +83,9 @@ def advance(rotation_id: UUID) -> str:
         return "skipped"
     except _FAILURES as error:
         return "failed" if _note_failure(rotation, error) else "skipped"
-    except (DatabaseError, ImproperlyConfigured):
+    except ObjectDoesNotExist:  # Deleted meanwhile.
+        return "skipped"
+    except DatabaseError:
         rotation.release()
         raise
     return "advanced" if steps else "waiting"
@@ -82,35 +93,48 @@ def advance(rotation_id: UUID) -> str:
 
 def end(rotation_id: UUID) -> bool:
     """
-    Delete a rotation and what it has not delivered; return False while others work on it.
+    Delete a rotation and what it has not delivered.
 
-    The client secrets that are in use stay valid until they expire. Raises
-    TokenUnavailableError and RemoteError, and is then as it was.
+    Return False while others work on it, or something of it may still turn up in Azure:
+    then it is paused, and can be ended a quarter of an hour later. The client secrets
+    that are in use stay valid until they expire. Raises TokenUnavailableError and
+    RemoteError, and is then as it was.
     """
     rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
     if rotation is None or not rotation.claim(lease()):
         return False
     try:
         abandon(rotation)
-    except Waiting:
-        rotation.release()
+    except Waiting as waiting:
+        rotation.holding().update(lease_until=None, paused_at=timezone.now(), wake_at=waiting.until)
         return False
-    except _FAILURES:
-        rotation.release()
-        raise
-    rotation.delete()
-    return True
+    except Overtaken:
+        return False
+    except _FAILURES as error:
+        is_gone = isinstance(error, RemoteError) and error.fault.error == _GONE
+        if not is_gone:
+            rotation.release()
+            raise
+    return bool(rotation.holding().delete()[0])
 
 
-def _rest(rotation: Rotation) -> None:
-    """Nothing is left to do: note when there will be."""
-    times = [] if rotation.is_paused else [rotation.due_at]
+def end_all(connection: AppConnection) -> None:
+    """Remove what the rotations of a connection have not delivered, as far as that goes."""
+    for rotation_id in connection.rotations.values_list("pk", flat=True):
+        with suppress(*_FAILURES):
+            end(rotation_id)
+
+
+def _rest(rotation: Rotation) -> bool:
+    """Nothing is left to do: note when there will be; False if somebody wants more by now."""
+    times = [rotation.sweep_at] if rotation.sweep_at else []
     if not rotation.is_paused:
         retiring = rotation.secrets.filter(state=RotatedSecret.State.RETIRING)
         times += [at for at in retiring.values_list("retire_at", flat=True) if at]
-        times += [rotation.sweep_at] if rotation.sweep_at else []
+        times += [rotation.due_at]
     was_told = rotation.told_at is not None
-    rotation.holding().update(
+    same = rotation.holding().filter(due_at=rotation.due_at, paused_at=rotation.paused_at)
+    changed = same.update(
         lease_until=None,
         wake_at=min(times, default=None),
         failures=0,
@@ -121,8 +145,9 @@ def _rest(rotation: Rotation) -> None:
         correlation_id="",
         trace_id="",
     )
-    if was_told:
+    if changed and was_told:
         rotation_recovered.send_robust(Rotation, rotation=rotation)
+    return bool(changed)
 
 
 # Failures
@@ -133,17 +158,18 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
     now = timezone.now()
     fault = error.fault if isinstance(error, RemoteError) else None
     since = rotation.failing_since or now
+    code, before = _code_of(error), rotation.problem
     is_loud = not _passes(error) or now - since >= _TOLD_AFTER
-    tells = is_loud and rotation.told_at is None
-    is_over = fault is not None and fault.error == _GONE
-    rotation.explain(_code_of(error), fault)
+    tells = is_loud and (rotation.told_at is None or (code == _GONE and before != _GONE))
+    is_over = code == before == _GONE  # Graph says so at times of what it has only just made.
+    rotation.explain(code, fault)
     changed = rotation.holding().update(
         lease_until=None,
         wake_at=None if is_over else now + _pause(rotation, fault),
-        paused_at=now if is_over else rotation.paused_at,
         failures=rotation.failures + 1,
         failing_since=since,
         told_at=now if tells else rotation.told_at,
+        **({"paused_at": now} if is_over else {}),
         **{name: getattr(rotation, name) for name in Rotation.EXPLANATION},
     )
     if changed and tells:
@@ -170,11 +196,13 @@ def _code_of(error: Failure) -> str:
             return error.fault.error or "graph_refused"
         case DeliveryError():
             return "delivery_failed"
+        case ImproperlyConfigured():
+            return "operator_setup"
     return "decryption_failed"
 
 
 def _pause(rotation: Rotation, fault: Fault | None) -> timedelta:
     if fault is not None and fault.retry_after is not None:
-        return fault.retry_after
+        return min(max(fault.retry_after, timedelta(seconds=1)), timedelta(days=1))
     pause: timedelta = min(_FIRST_PAUSE * 2 ** min(rotation.failures, 10), _LONGEST_PAUSE)
     return pause * random.uniform(0.8, 1.2)  # noqa: S311

@@ -17,7 +17,7 @@ from .applications import may_have_happened
 from .conf import conf
 from .delivery import deliver
 from .exceptions import DeliveryError, Fault, RemoteError, TokenUnavailableError
-from .graph import SERVICE, Application, GraphClient
+from .graph import SERVICE, Application, ClientSecret, GraphClient
 from .models import HeldSecret, RotatedSecret, Rotation, database
 from .on_behalf import on_behalf_of
 from .signals import secret_rotated
@@ -59,20 +59,34 @@ def lease() -> timedelta:
 
 def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
     """Return what is to be done now, if anything is."""
+    _look_again(rotation)
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
     if pending is not None:
         return lambda: _PENDING_STEPS[State(pending.state)](rotation, pending)
-    if rotation.is_paused:
-        return None
+    if not rotation.is_paused:
+        step = _next_of_interval(rotation, now)
+        if step is not None:
+            return step
+    if rotation.sweep_at is not None and rotation.sweep_at <= now:
+        return lambda: _sweep(rotation)
+    return None
+
+
+def _next_of_interval(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
     # First: an old one that can't be removed must not keep the next one from being made.
     if rotation.due_at <= now:
         return lambda: _begin(rotation)
     late = _late(rotation, now)
     if late is not None:
         return lambda: _remove(rotation, late)
-    if rotation.sweep_at is not None and rotation.sweep_at <= now:
-        return lambda: _sweep(rotation)
     return None
+
+
+def _look_again(rotation: Rotation) -> None:
+    """Heed what people have wanted since the last step: a pause, or the next one now."""
+    if not rotation.holding().exists():
+        raise Overtaken
+    rotation.refresh_from_db(fields=["due_at", "paused_at", "sweep_at", "wanted_by"])
 
 
 def _late(rotation: Rotation, now: datetime) -> RotatedSecret | None:
@@ -89,6 +103,12 @@ def _fenced(rotation: Rotation) -> Iterator[None]:
         if not rotation.holding().update(lease_until=timezone.now() + lease()):
             raise Overtaken
         yield
+
+
+def _renew_lease(rotation: Rotation) -> None:
+    """Go on for another lease, or raise Overtaken, before what takes its time."""
+    with _fenced(rotation):
+        pass
 
 
 # The steps
@@ -134,7 +154,7 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
 def _make_room(rotation: Rotation, error: Exception) -> None:
     """Where the application is full, remove what of ours has had its time."""
     is_full = isinstance(error, RemoteError) and error.fault.error == _FULL
-    late = _late(rotation, timezone.now()) if is_full else None
+    late = _late(rotation, timezone.now()) if is_full and not rotation.is_paused else None
     if late is not None:
         _remove(rotation, late)
 
@@ -149,10 +169,9 @@ def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
     with _fenced(rotation):
         secret.asked_at = None
         secret.save(update_fields=["asked_at"])
-        if not removed:
-            # It may turn up yet: reads have been seen to lag more than anybody promises.
-            rotation.sweep_at = timezone.now() + SWEEP_AFTER
-            rotation.save(update_fields=["sweep_at"])
+        # It may turn up yet, or again: reads have been seen to lag more than anybody promises.
+        rotation.sweep_at = timezone.now() + SWEEP_AFTER
+        rotation.save(update_fields=["sweep_at"])
 
 
 def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
@@ -162,25 +181,53 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
     for number in range(conf.rotation_proofs):
         if number:
             time.sleep(conf.rotation_proof_pause)
+        _renew_lease(rotation)
         try:
             entra.prove(connection.find_cloud(), connection.tenant_id, rotation.app_id, value)
         except RemoteError as error:
-            is_unknown = error.fault.error == "invalid_client"
+            if error.fault.error != "invalid_client":
+                raise
             now = timezone.now()
-            if is_unknown and now < (secret.issued_at or now) + _PROVEN_WITHIN:
+            if now < (secret.issued_at or now) + _PROVEN_WITHIN:
                 raise Waiting(now + _PROVE_AGAIN) from None
-            raise
+            if not _is_dead(rotation, secret, now):
+                raise
+            _discard(rotation, secret)
+            return
     with _fenced(rotation):
         secret.state, secret.proven_at = State.PROVEN, timezone.now()
         secret.save(update_fields=["state", "proven_at"])
 
 
+def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
+    """Say whether it will never work: it has expired, or somebody has removed it."""
+    if secret.expires_at is not None and secret.expires_at <= now:
+        return True
+    is_old = now >= (secret.issued_at or now) + SWEEP_AFTER
+    return is_old and secret.key_id not in {one.key_id for one in _look(rotation).secrets}
+
+
+def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Give up one that will never work; the next one begins at once."""
+    if secret.key_id is not None:
+        _take_away(rotation, secret.key_id)
+    with _fenced(rotation):
+        HeldSecret.objects.filter(of=secret).delete()
+        secret.state, secret.removed_at = State.REMOVED, timezone.now()
+        secret.save(update_fields=["state", "removed_at"])
+
+
 def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
     """Deliver to each destination; then it is the one in use."""
+    proven_at = secret.proven_at
+    if proven_at is None or timezone.now() - proven_at > _PROVEN_WITHIN:
+        _prove(rotation, secret)  # An old proof proves nothing; it is delivered in the next step.
+        return
     value = HeldSecret.objects.get(of=secret).secret
     failure: Exception | None = None
     for destination in rotation.destinations.exclude(delivered=secret):
         destination.rotation = secret.rotation = rotation
+        _renew_lease(rotation)
         try:
             deliver(destination, secret, value)
         except (TokenUnavailableError, RemoteError, DeliveryError) as error:
@@ -203,12 +250,19 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.state, secret.delivered_at = State.CURRENT, now
         secret.save(update_fields=["state", "delivered_at"])
         HeldSecret.objects.filter(of=secret).delete()
-        rotation.due_at = now + rotation.interval
-        rotation.save(update_fields=["due_at"])
+        rotation.due_at, rotation.wanted_by = _due_after(rotation, secret, now), None
+        rotation.save(update_fields=["due_at", "wanted_by"])
     transaction.on_commit(
         lambda: secret_rotated.send_robust(Rotation, rotation=rotation, secret=secret),
         using=database(),
     )
+
+
+def _due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datetime:
+    """Return when the next one is due: earlier where this one was delivered late."""
+    to_spare = (rotation.lifetime - rotation.interval - rotation.overlap) / 2
+    latest = (secret.expires_at or now + rotation.lifetime) - rotation.overlap - to_spare
+    return min(now + rotation.interval, max(latest, now + timedelta(hours=1)))
 
 
 def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
@@ -244,14 +298,27 @@ def _sweep(rotation: Rotation) -> None:
 
 
 def abandon(rotation: Rotation) -> None:
-    """Remove what was issued and never delivered: nobody else knows it."""
+    """
+    Remove what was issued and never delivered; raise Waiting while that may be to come.
+
+    One that is proven may have arrived somewhere: it stays, as those in use do.
+    """
+    now = timezone.now()
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
-    if pending is None:
-        return
-    if pending.key_id is not None:
+    if pending is not None and pending.state == State.INTENDED:
+        if pending.asked_at is not None:
+            _settle(rotation, pending)
+        _discard(rotation, pending)  # The row stays for a while: its marker finds what turns up.
+    elif pending is not None and pending.state == State.ISSUED and pending.key_id is not None:
+        # So young it may not be seen yet, and a refusal to remove it would mislead.
+        visible_at = (pending.issued_at or now) + SETTLES_WITHIN
+        if now < visible_at:
+            raise Waiting(visible_at)
         _take_away(rotation, pending.key_id)
-    elif pending.asked_at is not None:
-        _settle(rotation, pending)
+    if rotation.sweep_at is not None:
+        if now < rotation.sweep_at:
+            raise Waiting(rotation.sweep_at)
+        _remove_orphans(rotation)
 
 
 _PENDING_STEPS = {State.INTENDED: _issue, State.ISSUED: _prove, State.PROVEN: _deliver}
@@ -272,18 +339,24 @@ def _remove_orphans(rotation: Rotation) -> bool:
     """
     Remove client secrets of ours whose value nobody knows; return whether there were any.
 
-    Ours are those that bear the marker of one of our rows under another key id: somebody
-    else's can't, and is never touched.
+    Ours are those that bear the marker of one of our rows under another key id, from
+    before that row's was issued: somebody else's, or a copy of the name, is never touched.
     """
-    known = {one.marker: one.key_id for one in rotation.secrets.all()}
-    orphans = [
-        one.key_id
-        for one in _look(rotation).secrets
-        if one.name in known and known[one.name] != one.key_id
-    ]
+    seen = _look(rotation).secrets
+    # Read after looking, and by whoever still holds it: what another has issued meanwhile
+    # must not be taken for an orphan.
+    with _fenced(rotation):
+        known = {one.marker: one for one in rotation.secrets.all()}
+    orphans = [one.key_id for one in seen if _is_orphan(one, known.get(one.name))]
     for key_id in orphans:
         _take_away(rotation, key_id)
     return bool(orphans)
+
+
+def _is_orphan(found: ClientSecret, ours: RotatedSecret | None) -> bool:
+    if ours is None or ours.key_id == found.key_id or found.starts_at is None:
+        return False
+    return ours.issued_at is None or found.starts_at <= ours.issued_at
 
 
 def _take_away(rotation: Rotation, key_id: UUID) -> None:

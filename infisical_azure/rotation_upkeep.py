@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.models import Min
 from django.utils import timezone
 
@@ -92,7 +91,7 @@ def advance_safely(rotation_id: UUID) -> str:
     """Advance one rotation; what this site itself fails at is logged and counts as failed."""
     try:
         return advance(rotation_id)
-    except (DatabaseError, ImproperlyConfigured) as error:
+    except Exception as error:  # noqa: BLE001  One must not keep the others from going on.
         logger.error("The rotation %s stopped: %s.", rotation_id, type(error).__name__)
         return "failed"
 

@@ -118,7 +118,11 @@ class RotationRemoveView(RotationMixin, FormView):
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         if not rotation.end(self.rotation.pk):
-            form.add_error(None, _("It is being worked on. Try again in a minute."))
+            message = _(
+                "It is being worked on, or something of it may still turn up in Azure. "
+                "Try again in a quarter of an hour."
+            )
+            form.add_error(None, message)
             return self.form_invalid(form)
         message = _("The rotation of %s is ended.") % form.expected
         messages.success(self.request, message, fail_silently=True)

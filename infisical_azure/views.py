@@ -22,7 +22,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
-from . import flow, health, problems
+from . import flow, health, problems, rotation
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -33,6 +33,7 @@ from .forms import (
 )
 from .host import get_host
 from .models import AppConnection, Authorization, database
+from .non_atomic import NonAtomicMixin
 from .own_secret import own_secret_warning
 from .paging import page_of
 from .probe import probe
@@ -293,7 +294,7 @@ class ConnectionUpdateView(OrganizationMixin, UpdateView):
         return self.url("connection_detail", pk=self.object.pk)
 
 
-class ConnectionRemoveView(ConnectionMixin, FormView):
+class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
     """Delete a connection with all its tokens."""
 
     permission = "delete"
@@ -309,6 +310,7 @@ class ConnectionRemoveView(ConnectionMixin, FormView):
         return super().get_context_data(**kwargs, application_url=link)
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
+        rotation.end_all(self.connection)
         self.connection.delete()
         message = _("The connection %s is removed.") % self.connection.name
         messages.success(self.request, message, fail_silently=True)

@@ -75,13 +75,16 @@ MAY_IMPORT = {
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
     "views": (
-        "conf connection_options flow forms health host models own_secret paging probe problems "
-        "resources"
+        "conf connection_options flow forms health host models non_atomic own_secret paging "
+        "probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models timeline views",
-    "callback": "conf exceptions flow host models problems",
-    "application_views": ("applications conf exceptions expiry forms graph models obstacles views"),
+    "non_atomic": "",
+    "callback": "conf exceptions flow host models non_atomic problems",
+    "application_views": (
+        "applications conf exceptions expiry forms graph models non_atomic obstacles views"
+    ),
     "rotation_views": "application_views conf forms models obstacles rotation",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),
     "admin": "health models own_secret",

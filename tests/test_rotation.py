@@ -340,7 +340,13 @@ def test_r5_and_r6_killed_before_it_was_proven_or_delivered(
     for state, proofs in (("issued", 5), ("proven", 0)):
         rotation.secrets.all().delete()
         key = str(uuid.uuid4())
-        secret = crash(rotation, state=state, key_id=key, expires_at=timezone.now() + 90 * DAY)
+        secret = crash(
+            rotation,
+            state=state,
+            key_id=key,
+            proven_at=timezone.now() if state == "proven" else None,
+            expires_at=timezone.now() + 90 * DAY,
+        )
         azure.secrets.append(client_secret(secret.marker, keyId=key))
         HeldSecret.objects.create(of=secret, secret="CANARY~kept")
         microsoft.requests.clear()
@@ -494,6 +500,7 @@ def test_r12_application_that_is_gone_stops_it_with_an_alarm(
 ) -> None:
     heard = listen(rotation_failed)
     microsoft.fail("add_password", 404, {"error": {"code": "Request_ResourceNotFound"}})
+    advance(rotation, "failed")
     advance(rotation, "failed")
     assert (rotation.is_paused, rotation.wake_at, len(heard)) == (True, None, 1)
 
@@ -694,3 +701,251 @@ def test_rows_show_what_they_are_and_nothing_more(rotation: Rotation) -> None:
     assert str(held) == f"value of {secret.pk}"
     assert str(rotation.destinations.get()) == "Key Vault secret team hr-secret"
     assert str(Rotation(app_id=APPLICATION_CLIENT_ID)) == APPLICATION_CLIENT_ID
+
+
+# What a hostile review found
+
+
+def test_orphan_hunter_that_was_overtaken_removes_nothing(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses = 1
+    advance(rotation, "failed")
+    show = microsoft.before["application"]
+
+    def finish_first() -> None:
+        """Another process settles, issues, proves and delivers while this one looks."""
+        microsoft.before["application"] = show
+        Rotation.objects.update(lease_until=None)
+        assert engine.advance(rotation.pk) == "advanced"
+        show()
+
+    microsoft.before["application"] = finish_first
+    with later(seconds=61):
+        assert engine.advance(rotation.pk) == "skipped"
+    assert [str(rotation.secrets.get(state="current").key_id)] == azure.ours
+
+
+def test_copy_of_a_marker_is_not_ours(rotation: Rotation, azure: Azure) -> None:
+    advance(rotation)
+    marker = rotation.secrets.get().marker
+    for days, key in ((-1, KEY_ID), (0, None)):
+        starts = None if key is None else (timezone.now() - days * DAY).isoformat()
+        azure.secrets.append(
+            client_secret(marker, keyId=key or str(uuid.uuid4()), startDateTime=starts)
+        )
+    Rotation.objects.update(sweep_at=timezone.now())
+    advance(rotation)
+    assert len(azure.ours) == 3
+
+
+def test_orphan_that_only_seemed_removed_is_swept_away(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses = 1
+    advance(rotation, "failed")
+    microsoft.fail("remove_password", 400, {"error": {"code": "Request_BadRequest"}})
+    show, looks = microsoft.before["application"], []
+
+    def flap() -> None:
+        looks.append(1)
+        azure.is_shown = len(looks) != 2
+        show()
+
+    microsoft.before["application"] = flap
+    with later(seconds=61):
+        advance(rotation)
+    microsoft.override["remove_password"] = (204, {}, "")
+    with later(minutes=20):
+        advance(rotation)
+    assert azure.ours == [str(rotation.secrets.get().key_id)]
+
+
+@pytest.mark.parametrize("status", [408, 501, 507, 202])
+def test_odd_answer_may_be_a_lost_one(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int
+) -> None:
+    microsoft.fail("add_password", status, {"error": {"code": "Odd"}})
+    advance(rotation, "failed")
+    assert rotation.secrets.get().asked_at is not None
+
+
+def test_wishes_of_people_during_a_step_are_heeded(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, browser: Browser
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    engine.pause(rotation)
+    microsoft.before["vault_set"] = lambda: engine.resume(rotation)
+    advance(rotation)
+    assert (rotation.is_paused, rotation.wake_at) == (False, rotation.due_at)
+    engine.rotate_now(rotation, browser.user)
+    microsoft.before["vault_set"] = lambda: engine.pause(rotation)
+    advance(rotation)
+    assert (rotation.is_paused, rotation.wake_at, rotation.wanted_by) == (True, None, None)
+    engine.resume(rotation)
+    with later(days=2, minutes=1):
+        remove = microsoft.before["remove_password"]
+        microsoft.before["remove_password"] = lambda: (
+            remove(), engine.rotate_now(rotation, browser.user)
+        )  # fmt: skip
+        advance(rotation)
+    assert states(rotation) == ["removed", "retiring", "current"]
+
+
+def test_wish_between_the_last_step_and_the_rest_is_heeded(
+    rotation: Rotation, azure: Azure, browser: Browser
+) -> None:
+    from django.db import connection as database
+
+    wished: list[bool] = []
+
+    def wish(execute: Any, sql: str, *args: Any) -> Any:
+        if '"failing_since" = ' in sql and not wished:
+            wished.append(True)
+            engine.rotate_now(rotation, browser.user)
+        return execute(sql, *args)
+
+    with database.execute_wrapper(wish):
+        advance(rotation)
+    assert states(rotation) == ["retiring", "current"]
+
+
+def test_pause_during_a_failure_stays(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 403, {})
+    microsoft.before["vault_set"] = lambda: engine.pause(rotation)
+    advance(rotation, "failed")
+    assert rotation.is_paused
+
+
+@pytest.mark.parametrize("why", ["revoked", "expired"])
+def test_pending_one_that_will_never_work_is_given_up(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, why: str
+) -> None:
+    advance(rotation)
+    delivered = azure.ours[0]
+    microsoft.fail("vault_set", 403, {})
+    with later(days=31):
+        advance(rotation, "failed")
+    if why == "revoked":
+        azure.secrets.pop()
+    del microsoft.override["vault_set"]
+    microsoft.proofs = [7000222]
+    with later(days=32 if why == "revoked" else 130):
+        advance(rotation)
+    assert states(rotation) == ["retiring", "removed", "current"]
+    assert len(azure.ours) == 2
+    assert delivered in azure.ours
+
+
+def test_old_proof_is_renewed_before_the_delivery(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 403, {})
+    advance(rotation, "failed")
+    del microsoft.override["vault_set"]
+    microsoft.requests.clear()
+    with later(hours=1):
+        advance(rotation)
+    assert microsoft.count("proof") == 5
+
+
+def test_one_that_is_refused_though_it_is_there_stays_pending(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215] * 9
+    advance(rotation, "waiting")
+    with later(minutes=16):
+        advance(rotation, "failed")
+    assert states(rotation) == ["issued"]
+
+
+def test_late_delivery_makes_the_next_one_due_earlier(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 403, {})
+    advance(rotation, "failed")
+    del microsoft.override["vault_set"]
+    with later(days=60):
+        advance(rotation)
+        in_use = rotation.secrets.get(state="current")
+        assert rotation.due_at < in_use.expires_at - rotation.overlap
+        assert rotation.due_at >= timezone.now()
+
+
+@pytest.mark.parametrize("what", ["proof", "vault_set"])
+def test_configuration_that_breaks_half_way_is_told(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, what: str, settings: Any
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.fail("vault_set", 403, {})
+    microsoft.proofs = [7000215] if what == "proof" else []
+    engine.advance(rotation.pk)
+    AppConnection.objects.update(cloud="gone")
+    advance(rotation, "failed")
+    assert rotation.problem == "operator_setup"
+    assert heard
+
+
+def test_rotation_that_is_deleted_meanwhile_is_skipped(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.before["proof"] = lambda: Rotation.objects.all().delete()
+    assert engine.advance(rotation.pk) == "skipped"
+
+
+def test_deleted_value_is_no_reason_to_stop_the_others(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    HeldSecret.objects.all().delete()
+    assert engine.advance(rotation.pk) == "skipped"
+
+
+def test_r12_alarm_comes_though_another_one_came_before(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.fail("add_password", 400, {"error": {"code": "SomePolicy"}})
+    advance(rotation, "failed")
+    microsoft.fail("add_password", 404, {"error": {"code": "Request_ResourceNotFound"}})
+    advance(rotation, "failed")
+    assert (rotation.is_paused, len(heard)) == (False, 2)
+    advance(rotation, "failed")
+    assert (rotation.is_paused, rotation.wake_at, len(heard)) == (True, None, 2)
+
+
+@pytest.mark.parametrize("after", ["Fri, 31 Dec 9999 23:59:59 GMT", "999999", "0"])
+def test_wish_to_wait_has_bounds(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, after: str
+) -> None:
+    microsoft.fail("vault_set", 429, {}, **{"Retry-After": after})
+    advance(rotation, "failed")
+    left = rotation.wake_at - timezone.now()
+    assert timedelta(0) < left <= DAY
+
+
+def test_paused_rotation_makes_no_room(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    microsoft.fail("add_password", 400, {"error": {"code": "Directory_ResourceSizeExceeded"}})
+    with later(days=61):
+        microsoft.before["add_password"] = lambda: engine.pause(rotation)
+        advance(rotation, "failed")
+        advance(rotation, "failed")
+    assert states(rotation)[0] in {"removed", "retiring"}
+
+
+def test_application_that_may_not_sign_in_is_told_of(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.fail("proof", 400, error(700016, "unauthorized_client"))
+    advance(rotation, "failed")
+    assert (rotation.problem, len(heard)) == ("unauthorized_client", 1)

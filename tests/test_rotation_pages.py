@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 
-from infisical_azure import rotation as engine
 from infisical_azure import rotation_upkeep, tasks
 from infisical_azure.models import AppConnection, Destination, HeldSecret, Rotation
 from infisical_azure.obstacles import rotation_obstacle
@@ -197,14 +197,34 @@ def test_end_keeps_what_is_in_use(browser: Browser, rotation: Rotation, azure: A
     assert len(azure.ours) == 1
 
 
-def test_end_removes_what_was_never_delivered(
+QUARTER = timedelta(minutes=16)
+
+
+def in_a_quarter() -> Any:
+    return time_machine.travel(timezone.now() + QUARTER)
+
+
+def test_end_removes_what_was_never_proven(
     browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
 ) -> None:
     microsoft.proofs = [7000215]
     advance(rotation, "waiting")
-    finish(browser, rotation)
+    assert "quarter of an hour" in finish(browser, rotation).content.decode()
+    rotation.refresh_from_db()
+    assert rotation.is_paused
+    with in_a_quarter():
+        assert finish(browser, rotation).status_code == 302
     assert azure.ours == []
     assert not HeldSecret.objects.exists()
+
+
+def test_end_keeps_what_may_have_arrived(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 504, {})
+    advance(rotation, "failed")
+    assert finish(browser, rotation).status_code == 302
+    assert len(azure.ours) == 1
 
 
 def test_end_waits_for_an_answer_that_was_lost(
@@ -212,9 +232,28 @@ def test_end_waits_for_an_answer_that_was_lost(
 ) -> None:
     azure.loses, azure.is_shown = 1, False
     advance(rotation, "failed")
-    assert "Try again in a minute" in finish(browser, rotation).content.decode()
+    finish(browser, rotation)
+    with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+        finish(browser, rotation)
+        assert states(rotation) == ["removed"]
+        advance(rotation, "waiting")
     azure.is_shown = True
-    assert finish(browser, rotation).status_code == 302
+    with time_machine.travel(timezone.now() + 2 * QUARTER):
+        assert finish(browser, rotation).status_code == 302
+    assert azure.ours == []
+
+
+def test_orphan_of_a_paused_rotation_is_swept_away(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses = 1
+    advance(rotation, "failed")
+    azure.is_shown = False
+    with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+        finish(browser, rotation)
+    azure.is_shown = True
+    with time_machine.travel(timezone.now() + 2 * QUARTER):
+        advance(rotation)
     assert azure.ours == []
 
 
@@ -232,15 +271,61 @@ def test_end_that_graph_refuses_leaves_all_as_it_was(
     microsoft.proofs = [7000215]
     advance(rotation, "waiting")
     microsoft.fail("remove_password", 403, {"error": {"code": "Authorization_RequestDenied"}})
-    assert finish(browser, rotation).status_code == 502
+    with in_a_quarter():
+        assert finish(browser, rotation).status_code == 502
     rotation.refresh_from_db()
     assert rotation.lease_until is None
     assert HeldSecret.objects.exists()
 
 
+def test_end_where_the_application_is_gone(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    gone = {"error": {"code": "Request_ResourceNotFound"}}
+    microsoft.fail("remove_password", 404, gone)
+    microsoft.fail("application", 404, gone)
+    with in_a_quarter():
+        assert finish(browser, rotation).status_code == 302
+
+
+def test_end_that_is_overtaken_deletes_nothing(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses = 1
+    advance(rotation, "failed")
+    before = microsoft.before["application"]
+    microsoft.before["application"] = lambda: (before(), Rotation.objects.update(fence=99))
+    assert "quarter of an hour" in finish(browser, rotation).content.decode()
+
+
 def test_end_while_others_are_at_it_is_refused(browser: Browser, rotation: Rotation) -> None:
     Rotation.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
-    assert "Try again in a minute" in finish(browser, rotation).content.decode()
+    assert "quarter of an hour" in finish(browser, rotation).content.decode()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_connection_takes_its_rotations_along(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft, works: bool
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    if not works:
+        microsoft.fail("remove_password", 403, {"error": {"code": "Odd"}})
+    page = browser.url("connection_remove", rotation.connection_id)
+    with in_a_quarter():
+        assert browser.post(page, {"name": "production"}).status_code == 302
+    assert not Rotation.objects.exists()
+    assert bool(azure.ours) != works
+
+
+def test_name_of_a_rotation_is_no_name_for_another(
+    browser: Browser, rotation: Rotation, azure: Azure
+) -> None:
+    page = browser.url("secret_add", rotation.connection_id, APPLICATION)
+    form = {"name": "rotation x", "lifetime": "30", "attempt": str(rotation.pk)}
+    assert "are for rotations" in browser.post(page, form).content.decode()
 
 
 # Unattended
@@ -303,14 +388,12 @@ def test_stopped_run_begins_nothing(shared: Rotation) -> None:
 
 
 def test_failure_of_this_site_is_counted_and_logged_once_a_run(
-    shared: Rotation, microsoft: Microsoft, caplog: pytest.LogCaptureFixture, settings: Any
+    shared: Rotation, microsoft: Microsoft, caplog: pytest.LogCaptureFixture
 ) -> None:
-    microsoft.proofs = [7000215]
-    engine.advance(shared.pk)
-    AppConnection.objects.update(cloud="gone")
-    due_now()
+    microsoft.fail("add_password", None, ZeroDivisionError("CANARY~"))
     assert rotate_due().failed == 1
-    assert "stopped: ImproperlyConfigured" in caplog.text
+    assert "stopped: ZeroDivisionError" in caplog.text
+    assert "CANARY" not in caplog.text
 
 
 def test_hook_that_can_not_be_imported_is_a_failed_delivery(

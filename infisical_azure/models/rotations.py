@@ -17,6 +17,9 @@ from .connections import AppConnection
 from .explained import Explained
 from .leases import Leased, LeasedQuerySet
 
+#: What the names of rotated client secrets begin with in Azure.
+MARK = "rotation "
+
 
 class RotationQuerySet(LeasedQuerySet):
     """Rotations, each advanced by one process at a time."""
@@ -134,7 +137,7 @@ class RotatedSecret(models.Model):
     @property
     def marker(self) -> str:
         """Its name in Azure, by which it is found again when Graph's answer is lost."""
-        return f"rotation {self.id}"
+        return f"{MARK}{self.id}"
 
 
 class HeldSecret(models.Model):
