@@ -112,7 +112,7 @@ AZURE_VARIABLES_MISSING = [
 STANDIN = DEBUG and bool(AZURE_VARIABLES_MISSING)
 
 INFISICAL_AZURE_ORGANIZATION_MODEL = "organizations.Organization"
-INFISICAL_AZURE = {
+INFISICAL_AZURE: dict[str, object] = {
     "HOST": "example_project.host.OrganizationsHost",
     "CLOUDS": ["example_project.standin_cloud.STANDIN" if STANDIN else "public"],
     "SECRET_HOOKS": {"job-runner": "example_project.secret_hooks.keep"},
@@ -124,6 +124,8 @@ if STANDIN:
 
     INF_APP_CONNECTION_AZURE_CLIENT_ID = directory.DEFAULT_CLIENT_ID
     INF_APP_CONNECTION_AZURE_CLIENT_SECRET = directory.DEFAULT_CLIENT_SECRET
+    # All of the stand-in knows a new client secret at once: nobody waits for the next proof.
+    INFISICAL_AZURE["ROTATION_PROOF_PAUSE"] = 0
     # The stand-in speaks plain http on this machine, which oauthlib refuses unless told.
     os.environ.setdefault("OAUTHLIB_INSECURE_TRANSPORT", "1")
 

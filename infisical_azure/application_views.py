@@ -161,20 +161,24 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
         ours = events.filter(act=SecretEvent.Act.ISSUE, key_id__isnull=False)
         issued_here = set(ours.values_list("key_id", flat=True))
         now = timezone.now()
-        rows = [
-            (secret, expiry_of(secret.expires_at, now), secret.key_id in issued_here)
-            for secret in self.application.secrets
-        ]
         rotation = Rotation.objects.filter(
             connection=self.connection, application_id=self.application.id
         ).first()
-        made = rotation.secrets.values_list("key_id", flat=True) if rotation else ()
+        made = {one.key_id: one for one in rotation.secrets.all()} if rotation else {}
+        rows = [
+            (
+                secret,
+                expiry_of(secret.expires_at, now),
+                secret.key_id in issued_here,
+                made.get(secret.key_id),
+            )
+            for secret in self.application.secrets
+        ]
         return super().get_context_data(
             **kwargs,
             rows=rows,
             events=events[: self.history_size],
             rotation=rotation,
-            rotated=set(made),
         )
 
 

@@ -24,6 +24,7 @@ _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z
 # Both kinds of names become part of a host's name (about-keys-secrets-certificates).
 _PLACE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,48}[A-Za-z0-9]")
 _VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
+_VERBATIM = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 _PASTED = re.compile(r"[\s\u200b-\u200d\ufeff{}\"']+")
 
 
@@ -301,15 +302,16 @@ class RotationForm(_OwnIds, forms.ModelForm):
     interval = forms.TypedChoiceField(
         label=_("Replace it every"),
         coerce=int,
-        choices=[(7, _("week")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
+        choices=[(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
         initial=30,
+        help_text=_("Each is valid for at least a week longer, should replacing it fail."),
     )
     overlap = forms.TypedChoiceField(
         label=_("Keep the old one valid for"),
         coerce=int,
         choices=[(1, _("1 day")), (3, _("3 days")), (7, _("7 days")), (30, _("30 days"))],
         initial=3,
-        help_text=_("So long whatever uses it has to take over the new one."),
+        help_text=_("Whatever uses it has that long to switch to the new one."),
     )
 
     class Meta:
@@ -317,18 +319,32 @@ class RotationForm(_OwnIds, forms.ModelForm):
         fields = ("kind", "place", "name", "label")
         labels = {"kind": _("Deliver it to"), "name": _("Secret or key")}
         help_texts = {
+            "kind": _(
+                "The connected account needs the role Key Vault Secrets Officer, or App "
+                "Configuration Data Owner, there."
+            ),
             "place": _("The name alone, such as “team-vault” for team-vault.vault.azure.net."),
-            "name": _("What the vault or store calls it."),
-            "label": _("Of the key in App Configuration."),
+            "name": _("What it is called there. What has this name already gets the new value."),
+            "label": _("Only for App Configuration. Leave it empty where the key has none."),
         }
+        error_messages = {
+            "place": {"required": _("Enter the name of the vault or store.")},
+            "name": {"required": _("Enter the name of the secret or key.")},
+        }
+        widgets = {name: forms.TextInput(attrs=_VERBATIM) for name in ("place", "name", "label")}
 
     field_order = ("interval", "overlap", "kind", "place", "name", "label")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         kinds = list(Destination.Kind.choices)
-        if not conf.secret_hooks:
+        hooks = conf.secret_hooks
+        if not hooks:
             kinds.remove((Destination.Kind.HOOK.value, Destination.Kind.HOOK.label))
+        else:
+            names = ", ".join(sorted(hooks))
+            self.fields["kind"].help_text += " " + _("This site itself needs no role.")
+            self.fields["place"].help_text += " " + _("For this site: %s.") % names
         self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
         self.fields["place"].required = True
 
@@ -343,7 +359,9 @@ class RotationForm(_OwnIds, forms.ModelForm):
             self.add_error("place", _("Enter the name: letters, digits and hyphens."))
         if kind == Destination.Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
             self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
-        if kind == Destination.Kind.APP_CONFIGURATION and name in {".", ".."}:
+        if kind != Destination.Kind.APP_CONFIGURATION:
+            cleaned["label"] = ""
+        elif name in {".", ".."}:
             self.add_error("name", _("App Configuration has no such key."))
         return cleaned
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from . import health
 from .exceptions import Reaction, RemoteError, TokenUnavailableError, UnavailableError
-from .models import Rotation
+from .models import RotatedSecret, Rotation
 from .problems import Actor, Problem
 
 _AGAIN = _("Try again in a few minutes.")
@@ -114,6 +114,7 @@ _ACTORS = {
 }
 
 
+_WAITS = _("The new client secret waits. What is in use stays in use.")
 _OF_ROTATION = {
     problem.code: problem
     for problem in (
@@ -141,15 +142,43 @@ _OF_ROTATION = {
         Problem(
             code="ForbiddenByRbac",
             title=_("The connected account may not write to the destination"),
-            what=_("The new client secret waits. The old one stays in use."),
+            what=_WAITS,
             actor=Actor.TENANT_ADMIN,
             next_step=_(
                 "Give the account the role Key Vault Secrets Officer, or App Configuration Data "
                 "Owner, there. It is tried again."
             ),
         ),
+        Problem(
+            code="ForbiddenByFirewall",
+            title=_("The vault's firewall keeps this site out"),
+            what=_WAITS,
+            actor=Actor.TENANT_ADMIN,
+            next_step=_("Let this site's address in: in the vault's settings, under Networking."),
+        ),
     )
 }
+#: As it may also be that the name was mistyped: a vault that isn't there can't be reached.
+_UNREACHED_DESTINATION = Problem(
+    code="microsoft_unavailable",
+    title=_("The destination could not be reached"),
+    what=_WAITS,
+    actor=Actor.YOU,
+    next_step=_(
+        "Check the names under “Delivered to”. If one is wrong, end this rotation and set up "
+        "another one. Otherwise wait: it is tried again."
+    ),
+)
+_REFUSED_BY_DESTINATION = Problem(
+    code="destination_refused",
+    title=_("The destination does not take the new client secret"),
+    what=_WAITS,
+    actor=Actor.TENANT_ADMIN,
+    next_step=_(
+        "See that it exists, and that the account has the role Key Vault Secrets Officer, or "
+        "App Configuration Data Owner, there. It is tried again."
+    ),
+)
 
 
 def rotation_obstacle(rotation: Rotation) -> Problem | None:
@@ -166,6 +195,9 @@ def rotation_obstacle(rotation: Rotation) -> Problem | None:
             actor=Actor.ORGANIZATION_ADMIN,
             next_step=_("Open the connection: it says what to do."),
         )
+    if rotation.secrets.filter(state=RotatedSecret.State.PROVEN).exists():
+        known |= {_UNAVAILABLE.code: _UNREACHED_DESTINATION}
+        return known.get(code, _REFUSED_BY_DESTINATION)
     return known.get(code, _REFUSED)
 
 

@@ -84,9 +84,11 @@ def _next_of_interval(rotation: Rotation, now: datetime) -> Callable[[], None] |
 
 def _look_again(rotation: Rotation) -> None:
     """Heed what people have wanted since the last step: a pause, or the next one now."""
-    if not rotation.holding().exists():
+    held = rotation.holding().first()
+    if held is None:
         raise Overtaken
-    rotation.refresh_from_db(fields=["due_at", "paused_at", "sweep_at", "wanted_by"])
+    for name in ("due_at", "paused_at", "sweep_at", "wanted_by_id"):
+        setattr(rotation, name, getattr(held, name))
 
 
 def _late(rotation: Rotation, now: datetime) -> RotatedSecret | None:
@@ -250,6 +252,7 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.state, secret.delivered_at = State.CURRENT, now
         secret.save(update_fields=["state", "delivered_at"])
         HeldSecret.objects.filter(of=secret).delete()
+        # Whoever wanted one since this was begun has it; the next one is the interval's.
         rotation.due_at, rotation.wanted_by = _due_after(rotation, secret, now), None
         rotation.save(update_fields=["due_at", "wanted_by"])
     transaction.on_commit(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -10,25 +12,34 @@ from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
 
 from . import obstacles, rotation
 from .application_views import ApplicationMixin, DirectoryMixin
-from .conf import conf
 from .forms import ConfirmForm, RotationForm
-from .models import Rotation, database
+from .models import RotatedSecret, Rotation, database
+
+_TOLD = {
+    "advanced": (messages.SUCCESS, _("A new client secret is delivered and in use.")),
+    "waiting": (messages.INFO, _("The rotation has begun.")),
+    "failed": (messages.ERROR, _("That failed. Why, and who must act, is said below.")),
+    "skipped": (messages.INFO, _("It is being worked on. Look again in a minute.")),
+}
+
+
+def advance_and_tell(request: HttpRequest, pk: UUID) -> None:
+    """Do what can be done now, and say how far that led."""
+    level, message = _TOLD[rotation.advance(pk)]
+    messages.add_message(request, level, message, fail_silently=True)
 
 
 class RotationAddView(ApplicationMixin, FormView):
-    """Set a rotation up; the first client secret is made when it is next advanced."""
+    """Set a rotation up, and make its first client secret."""
 
     permission = "change"
     form_class = RotationForm
     template_name = "infisical_azure/rotation_add.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, hooks=sorted(conf.secret_hooks))
 
     def form_valid(self, form: RotationForm) -> HttpResponse:
         made = Rotation(
@@ -37,6 +48,7 @@ class RotationAddView(ApplicationMixin, FormView):
             app_id=self.application.app_id,
             application_name=self.application.name,
             created_by=cast("User", self.request.user),
+            wanted_by=cast("User", self.request.user),
         )
         try:
             with transaction.atomic(using=database()):
@@ -44,7 +56,7 @@ class RotationAddView(ApplicationMixin, FormView):
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
             return self.form_invalid(form)
-        rotation.advance(made.pk)
+        advance_and_tell(self.request, made.pk)
         return redirect(self.url("rotation_detail", pk=self.connection.pk, rotation=made.pk))
 
 
@@ -64,6 +76,16 @@ class RotationMixin(DirectoryMixin):
         return self.url("rotation_detail", pk=self.connection.pk, rotation=self.rotation.pk)
 
 
+def by_state(secrets: Iterable[RotatedSecret]) -> dict[str, Any]:
+    """Tell the client secret in use from the one to come and those before it."""
+    found = list(secrets)
+    return {
+        "current": next((one for one in found if one.state == one.State.CURRENT), None),
+        "pending": next((one for one in found if one.state in one.PENDING), None),
+        "retiring": [one for one in found if one.state == one.State.RETIRING],
+    }
+
+
 class RotationDetailView(RotationMixin, TemplateView):
     """How far a rotation is, what it has made, and where that went."""
 
@@ -75,8 +97,7 @@ class RotationDetailView(RotationMixin, TemplateView):
         return super().get_context_data(
             **kwargs,
             secrets=secrets,
-            current=next((one for one in secrets if one.state == one.State.CURRENT), None),
-            pending=next((one for one in secrets if one.state in one.PENDING), None),
+            **by_state(secrets),
             destinations=self.rotation.destinations.order_by("kind", "place", "name"),
             obstacle=obstacles.rotation_obstacle(self.rotation),
         )
@@ -92,8 +113,8 @@ class RotationActView(RotationMixin, TemplateView):
         match request.POST.get("act"):
             case "rotate":
                 rotation.rotate_now(self.rotation, cast("User", request.user))
-                rotation.advance(self.rotation.pk)
-                message = _("The rotation has begun.")
+                advance_and_tell(request, self.rotation.pk)
+                return redirect(self.own_url())
             case "pause":
                 rotation.pause(self.rotation)
                 message = _("The rotation is paused.")
@@ -116,6 +137,9 @@ class RotationRemoveView(RotationMixin, FormView):
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "expected": str(self.rotation)}
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs, **by_state(self.rotation.secrets.all()))
+
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         if not rotation.end(self.rotation.pk):
             message = _(
@@ -124,6 +148,6 @@ class RotationRemoveView(RotationMixin, FormView):
             )
             form.add_error(None, message)
             return self.form_invalid(form)
-        message = _("The rotation of %s is ended.") % form.expected
-        messages.success(self.request, message, fail_silently=True)
+        ended = _("The rotation of %s is ended.") % form.expected
+        messages.success(self.request, ended, fail_silently=True)
         return redirect(self.url("application_list", pk=self.connection.pk))

@@ -85,7 +85,7 @@ MAY_IMPORT = {
     "application_views": (
         "applications conf exceptions expiry forms graph models non_atomic obstacles views"
     ),
-    "rotation_views": "application_views conf forms models obstacles rotation",
+    "rotation_views": "application_views forms models obstacles rotation",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),
     "admin": "health models own_secret",
     "checks": "conf delivery host models own_secret text",

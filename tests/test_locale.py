@@ -33,7 +33,7 @@ def read(path: Path) -> dict[Key, str]:
     As gettext does: the forms of a plural by the singular and their number.
     """
     messages: dict[Key, str] = {}
-    msgid, key = "", None
+    msgid, key, is_plural = "", None, False
     for line in path.read_text(encoding="utf-8").splitlines():
         if not line or (line.startswith("#") and not line.startswith("#~")):
             assert not (line.startswith("#,") and "fuzzy" in line), f"fuzzy after {msgid!r}"
@@ -42,14 +42,16 @@ def read(path: Path) -> dict[Key, str]:
         assert match, f"{path.name} holds what this test can't read: {line}"
         keyword, number, text = match[1], match[2], ast.literal_eval(match[3].strip())
         if keyword == "msgid":
-            msgid, key = text, None
+            msgid, key, is_plural = text, None, False
+        elif keyword == "msgid_plural":
+            is_plural = True
         elif keyword.startswith("msgstr"):
             key = (msgid, int(number)) if number else msgid
             assert key not in messages, f"{key!r} is there twice"
             messages[key] = text
         elif key is not None:
             messages[key] += text
-        elif not keyword:
+        elif not is_plural:
             msgid += text
     return messages
 

@@ -949,3 +949,19 @@ def test_application_that_may_not_sign_in_is_told_of(
     microsoft.fail("proof", 400, error(700016, "unauthorized_client"))
     advance(rotation, "failed")
     assert (rotation.problem, len(heard)) == ("unauthorized_client", 1)
+
+
+def test_rotator_that_is_overtaken_at_its_rest_saves_nothing(
+    rotation: Rotation, azure: Azure
+) -> None:
+    from django.db import connection as database
+
+    def overtake(execute: Any, sql: str, *args: Any) -> Any:
+        if '"failing_since" = ' in sql:
+            Rotation.objects.update(fence=99, lease_until=timezone.now() + DAY)
+        return execute(sql, *args)
+
+    with database.execute_wrapper(overtake):
+        assert engine.advance(rotation.pk) == "skipped"
+    rotation.refresh_from_db()
+    assert rotation.lease_until is not None

@@ -65,6 +65,7 @@ def test_rotation_is_set_up_and_begins_at_once(
     content = browser.get(response["Location"]).content.decode()
     assert "Works" in content
     assert azure.ours[0] in content
+    assert "by ada" in content
     assert "CANARY" not in content
     content = browser.get(browser.url("application_detail", connection.pk, APPLICATION))
     assert "Rotated here" in content.content.decode()
@@ -131,10 +132,12 @@ def test_page_follows_a_rotation(
     act(browser, rotation, "rotate")
     assert states(rotation) == ["retiring", "current"]
     assert "by ada" in page()
-    assert "is removed at" in page()
+    assert "then it is removed" in page()
     paused = browser.get(act(browser, rotation, "pause")["Location"])
     assert "The rotation is paused" in paused.content.decode()
     assert "Resume" in page()
+    assert "then it is removed" not in page()
+    assert "once the rotation is resumed" in page()
     act(browser, rotation, "resume")
     assert "Resume" not in page()
     assert act(browser, rotation, "explode").status_code == 404
@@ -159,6 +162,60 @@ def test_failure_says_who_must_act(
     assert words in content
     assert "abc-1" in content
     assert rotation_obstacle(Rotation(problem="")) is None
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ("microsoft_unavailable", "The destination could not be reached"),
+        ("ForbiddenByFirewall", "firewall keeps this site out"),
+        ("ForbiddenByRbac", "may not write to the destination"),
+        ("graph_refused", "does not take the new client secret"),
+        ("throttled", "too many requests"),
+    ],
+)
+def test_failure_of_a_delivery_is_the_destinations(
+    browser: Browser, rotation: Rotation, problem: str, words: str
+) -> None:
+    rotation.secrets.create(state="proven", key_id=KEY_ID)
+    Rotation.objects.update(problem=problem, failing_since=timezone.now())
+    content = browser.get(url(browser, rotation)).content.decode()
+    assert words in content
+    assert "lacks the new one" in content
+    assert "Try again now" in content
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [(None, "delivered and in use"), (403, "That failed"), ("lease", "minute")]
+)
+def test_outcome_is_told(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft, fault: Any, words: str
+) -> None:
+    if fault == "lease":
+        Rotation.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+    elif fault:
+        denied = {"error": {"code": "Authorization_RequestDenied"}}
+        microsoft.fail("add_password", fault, denied)
+    response = act(browser, rotation, "rotate")
+    assert words in browser.get(response["Location"]).content.decode()
+
+
+def test_one_that_is_wanted_while_another_is_under_way_is_that_one(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    act(browser, rotation, "rotate")
+    rotation.refresh_from_db()
+    assert states(rotation) == ["current"]
+    assert rotation.wanted_by is None
+
+
+def test_label_is_only_kept_for_app_configuration(
+    browser: Browser, connection: AppConnection, azure: Azure
+) -> None:
+    add(browser, connection, label="production")
+    assert Destination.objects.get().label == ""
 
 
 def test_delivered_secret_is_warned_of_before_it_is_removed(

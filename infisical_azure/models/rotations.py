@@ -81,6 +81,14 @@ class Rotation(Leased, Explained):
     def is_paused(self) -> bool:
         return self.paused_at is not None
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a client secret is being made, or the first one is yet to be."""
+        states = set(self.secrets.values_list("state", flat=True).order_by().distinct())
+        return RotatedSecret.State.CURRENT not in states or not states.isdisjoint(
+            RotatedSecret.PENDING
+        )
+
 
 class RotatedSecret(models.Model):
     """One client secret that a rotation made, from the intent to its removal."""

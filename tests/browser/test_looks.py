@@ -214,6 +214,36 @@ def test_pages_of_a_client_secret(adam: Person) -> None:
     look(adam.page)
 
 
+def test_pages_of_a_rotation(adam: Person) -> None:
+    go_to_applications(adam, "looks-rotation")
+    find(adam, "intercompany")
+    adam.page.get_by_role("link", name=LONGEST).click()
+    adam.link("Set up a rotation").click()
+    adam.button("Start rotating").click()
+    expect(adam.page.get_by_role("alert")).to_be_focused()
+    look(adam.page)
+    adam.field("Vault or store").fill("contoso-vault")
+    adam.field("Secret or key").fill("s" * 127)
+    adam.button("Start rotating").click()
+    expect(adam.page.get_by_text("Works", exact=True)).to_be_visible()
+    adam.button("Rotate now").click()
+    expect(adam.page.get_by_text("Superseded, still valid")).to_be_visible()
+    look(adam.page)
+    adam.site.standin.assign_role("ada@contoso.com", "contoso-vault", "")
+    adam.button("Rotate now").click()
+    expect(adam.page.get_by_text("Fails", exact=True)).to_be_visible()
+    adam.button("Pause").click()
+    expect(adam.page.get_by_text("Paused since")).to_be_visible()
+    look(adam.page)
+    adam.link("End").click()
+    expect(adam.dialog).to_contain_text("being made is removed")
+    look(adam.page)
+    adam.page.keyboard.press("Escape")
+    adam.page.get_by_role("link", name="Back to").click()
+    expect(adam.link("Open the rotation")).to_be_visible()
+    look(adam.page)
+
+
 def test_removal_of_the_sites_own_client_secret(adam: Person) -> None:
     go_to_applications(adam, "looks-own")
     find(adam, adam.site.standin.registration()["client_id"])
@@ -291,6 +321,15 @@ def test_forced_colors_and_reduced_motion(enter: Callable[..., Person]) -> None:
     adam.page.get_by_role("link", name="Applications").click()
     badge = adam.page.get_by_text("Expired 30 days ago")
     assert badge.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
+    assert_fits(adam.page)
+    find(adam, "HR Portal")
+    adam.page.get_by_role("rowheader").get_by_role("link").first.click()
+    adam.link("Set up a rotation").click()
+    adam.field("Vault or store").fill("contoso-vault")
+    adam.field("Secret or key").fill("forced")
+    adam.button("Start rotating").click()
+    status = adam.page.get_by_text("Works", exact=True)
+    assert status.evaluate("e => getComputedStyle(e).borderTopStyle") == "solid"
     assert_fits(adam.page)
 
 
