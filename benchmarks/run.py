@@ -220,6 +220,45 @@ def msal_silent(scope: str, token: str) -> Callable[[], object]:
     return silent
 
 
+# Many applications
+
+
+def application_list(standin: StandIn, connection: Any) -> Iterator[Figure]:
+    from infisical_azure.applications import list_applications
+
+    def first_page() -> None:
+        list_applications(connection)
+
+    standin.latency(0)
+    standin.add_applications("contoso.com", 100 - len(standin.applications("contoso.com")))
+    few = medians(20, first=first_page)["first"]
+    standin.add_applications("contoso.com", 9_900)
+    before = len(standin.graph_requests())
+    first_page()
+    calls = len(standin.graph_requests()) - before
+    many = medians(20, first=first_page)["first"]
+    yield count_of("calls to Graph for a first page of 10,000 applications", calls, 1)
+    yield ratio("first page of 10,000 applications / of 100", many, few, 1.2)
+    yield paging_memory(connection)
+
+
+def paging_memory(connection: Any) -> Figure:
+    from infisical_azure.applications import list_applications
+
+    page = list_applications(connection)
+    before, seen = resident(), len(page.applications)
+    while page.next_link:
+        page = list_applications(connection, next_link=page.next_link)
+        seen += len(page.applications)
+    grown = (resident() - before) / 2**20
+    return Figure(
+        what=f"memory that paging through {seen} applications grows by",
+        measured=f"{grown:.1f} MB",
+        goal="<= 5 MB",
+        is_met=grown <= 5,
+    )
+
+
 # Many connections
 
 
@@ -298,6 +337,7 @@ def main() -> int:
         connection = connect(standin)
         add(held_token(connection))
         add(credential(connection))
+        add(application_list(standin, connection))
         multiply(connection, options.connections)
         add(upkeep_memory(standin, options.connections))
         add(upkeep_rate(standin))

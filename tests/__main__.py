@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .services import find_program
 ROOT = Path(__file__).parent.parent
 PYTHON = sys.executable
 PYTEST = [PYTHON, "-m", "pytest", "-q"]
-COVERED = [*PYTEST, "--cov", "--cov-append", "--cov-report="]
+COVERED = [*PYTEST, "--cov", "--cov-report="]
 # What a database changes, and what an organization model does; the rest runs once.
 WITHOUT_DATABASE = [
     *("entra", "id_token", "imports", "locale", "logs", "packaging", "permissions", "transport")
@@ -40,6 +41,18 @@ class Step:
     needs: str | None = PYTHON
     install: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    lane: int = 0
+    """Steps of two lanes run at the same time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a step ended, and where it left its coverage."""
+
+    step: Step
+    code: int
+    seconds: float
+    coverage: Path
 
 
 def find_python() -> str:
@@ -74,6 +87,7 @@ def steps() -> list[Step]:
             command=[PYTHON, "-m", "tests.services", *COVERED, *VARYING],
             needs=find_program("initdb"),
             install="apt-get install postgresql",
+            lane=1,
         ),
         Step(
             name="Celery over Redis, and what takes long on PostgreSQL",
@@ -88,53 +102,85 @@ def steps() -> list[Step]:
             ],
             needs=find_program("redis-server") and find_program("initdb"),
             install="apt-get install postgresql redis-server",
+            lane=1,
         ),
         Step(
             name="organizations with integer keys",
             command=[*COVERED, *MODEL_VARYING],
             environment={"TEST_ORGANIZATION": "integer"},
+            lane=1,
         ),
         Step(
             name="auth.Group as the organization",
             command=[*COVERED, *MODEL_VARYING],
             environment={"TEST_ORGANIZATION": "group"},
+            lane=1,
         ),
         Step(
             name="Django 6.1",
             command=[PYTHON, "-m", "nox", "-s", "django_newest", "--force-python", newer],
             needs=newer or None,
             install="pyenv install 3.13",
-        ),
-        Step(
-            name="coverage of all branches",
-            command=[PYTHON, "-m", "coverage", "report", "--fail-under=100"],
+            lane=1,
         ),
     ]
 
 
+def run(step: Step, coverage: Path) -> Result:
+    """Run a step and, once it is over, show all that it printed."""
+    print(f"... {step.name}", flush=True)
+    began = time.monotonic()
+    environment = {**os.environ, **step.environment, "COVERAGE_FILE": str(coverage)}
+    done = subprocess.run(
+        step.command,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    print(f"\n=== {step.name}\n{done.stdout}", flush=True)
+    seconds = time.monotonic() - began
+    return Result(step=step, code=done.returncode, seconds=seconds, coverage=coverage)
+
+
+def run_lane(chosen: list[tuple[int, Step]]) -> list[Result]:
+    return [run(step, ROOT / f".coverage-{number}") for number, step in chosen]
+
+
+def report_coverage(results: list[Result]) -> int:
+    """Report what all steps together have covered; return the exit code."""
+    print("\n=== coverage of all branches", flush=True)
+    files = [str(result.coverage) for result in results if result.coverage.exists()]
+    subprocess.run([PYTHON, "-m", "coverage", "combine", "-q", *files], cwd=ROOT, check=True)
+    report = [PYTHON, "-m", "coverage", "report", "--fail-under=100"]
+    return subprocess.run(report, cwd=ROOT, check=False).returncode
+
+
 def main() -> int:
     subprocess.run([PYTHON, "-m", "coverage", "erase"], cwd=ROOT, check=True)
-    lines, failed, missing = [], False, []
-    for step in steps():
-        print(f"\n=== {step.name}", flush=True)
-        if step.needs is None:
-            missing.append(step)
-            continue
-        began = time.monotonic()
-        environment = {**os.environ, **step.environment}
-        code = subprocess.run(step.command, cwd=ROOT, env=environment, check=False).returncode
-        failed |= code != 0
+    numbered = list(enumerate(steps()))
+    missing = [step for _, step in numbered if step.needs is None]
+    there = [(number, step) for number, step in numbered if step.needs is not None]
+    lanes = [[one for one in there if one[1].lane == lane] for lane in (0, 1)]
+    with ThreadPoolExecutor(2 if (os.cpu_count() or 1) > 1 else 1) as pool:
+        results = [result for lane in pool.map(run_lane, lanes) for result in lane]
+    codes = {result.step.name: (result.code, result.seconds) for result in results}
+    codes["coverage of all branches"] = (report_coverage(results), 0)
+    print()
+    for name, (code, seconds) in codes.items():
         outcome = f"FAILED ({code})" if code else "passed"
-        lines.append(f"{outcome:12} {time.monotonic() - began:5.0f} s  {step.name}")
-    print("\n" + "\n".join(lines))
+        print(f"{outcome:12} {seconds:5.0f} s  {name}")
     for step in missing:
         print(f"NOT RUN: {step.name}. To run it: {step.install}")
     must_be_whole = os.environ.get("CI") == "true" or os.environ.get("REQUIRE_ALL") == "1"
     if missing and must_be_whole:
         print("With CI=true or REQUIRE_ALL=1 nothing may be missing.")
-    passed = sum(line.startswith("passed") for line in lines)
-    print(f"Steps: {passed} passed, {len(lines) - passed} failed, {len(missing)} skipped")
-    return int(failed or bool(missing and must_be_whole))
+    failed = sum(bool(code) for code, _ in codes.values())
+    print(f"Steps: {len(codes) - failed} passed, {failed} failed, {len(missing)} skipped")
+    return int(bool(failed) or bool(missing and must_be_whole))
 
 
 if __name__ == "__main__":
