@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 ORGANIZATION, OWNER, NAME, TENANT = "northwind-traders", "nora", "contoso", "contoso.com"
+_UPKEEP_SECONDS = 10
 _ONWARD = re.compile(r'href="([^"]+)" data-infisical-azure-continue')
 
 
@@ -77,10 +78,10 @@ def _rotation(connection: AppConnection, standin: StandIn) -> Rotation:
 
 
 @contextmanager
-def kept_up(every: timedelta = timedelta(seconds=10)) -> Iterator[None]:
+def kept_up() -> Iterator[None]:
     """Do meanwhile what three commands do on a site in earnest."""
     over = threading.Event()
-    worker = threading.Thread(target=_keep_up, args=(over, every), daemon=True)
+    worker = threading.Thread(target=_keep_up, args=(over,), daemon=True)
     worker.start()
     try:
         yield
@@ -89,8 +90,8 @@ def kept_up(every: timedelta = timedelta(seconds=10)) -> Iterator[None]:
         worker.join(timeout=5)
 
 
-def _keep_up(over: threading.Event, every: timedelta) -> None:
-    while not over.wait(every.total_seconds()):
+def _keep_up(over: threading.Event) -> None:
+    while not over.wait(_UPKEEP_SECONDS):
         try:
             upkeep.refresh_due(workers=1, stop=over)
             rotation_upkeep.rotate_due(workers=1, stop=over, patience=timedelta(0))

@@ -14,6 +14,8 @@ VAR = ROOT / "var"
 
 # The demo's own ports
 DEMO_PORT = env.int("DEMO_PORT", default=8000)
+# Whether the demo begins without a connection, and does no work behind the pages.
+DEMO_BEGINS_EMPTY = env.bool("DEMO_BEGINS_EMPTY", default=False)
 DEMO_STANDIN_PORT = env.int("DEMO_STANDIN_PORT", default=8001)
 
 # Core

@@ -49,6 +49,7 @@ def demo(folder: Path) -> Iterator[Site]:
     port, standin_port = free_port(), free_port()
     environment = {
         **_environment(folder),
+        "DEMO_BEGINS_EMPTY": "yes",
         "DEMO_PORT": str(port),
         "DEMO_STANDIN_PORT": str(standin_port),
     }

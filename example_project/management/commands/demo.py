@@ -45,6 +45,9 @@ class Command(BaseCommand):
             self.serve()
             return
         with standin():
+            if settings.DEMO_BEGINS_EMPTY:
+                self.serve()
+                return
             demo_connection.seed()
             with demo_connection.kept_up():
                 self.serve()
