@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView
 
 from . import applications, obstacles
-from .conf import conf
 from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .expiry import Expiry, Level, expiry_of, next_end
 from .forms import ConfirmForm, SecretAddForm
 from .graph import Application, ClientSecret
 from .models import RotatedSecret, Rotation, SecretEvent, database
 from .non_atomic import NonAtomicMixin
+from .own_secret import is_own_secret
 from .views import ConnectionMixin
 
 if TYPE_CHECKING:
@@ -255,9 +255,3 @@ class SecretRemoveView(ApplicationMixin, FormView):
         message = _("The client secret %s is removed.") % form.expected
         messages.success(self.request, message, fail_silently=True)
         return super().form_valid(form)
-
-
-def is_own_secret(application: Application, secret: ClientSecret) -> bool:
-    """Say whether it looks like the one with which this site signs in at Microsoft."""
-    is_ours = str(application.app_id) == conf.client_id.lower()
-    return is_ours and bool(secret.hint) and conf.client_secret.reveal().startswith(secret.hint)

@@ -57,26 +57,29 @@ def issue_secret(event: SecretEvent, *, lifetime: timedelta) -> IssuedSecret:
 def remove_secret(event: SecretEvent) -> None:
     """Remove the client secret that a saved `event` is about; one that is gone is removed."""
 
-    def remove(graph: GraphClient) -> None:
-        try:
-            graph.remove_password(event.application_id, cast("UUID", event.key_id))
-        except RemoteError as error:
-            # The same refusal is seen for a secret that has only just been issued.
-            if error.fault.http_status not in {400, 404} or _has(graph, event):
-                raise
-
-    _noted(event, remove)
+    key_id = cast("UUID", event.key_id)
+    _noted(event, lambda graph: take_away(graph, event.application_id, key_id))
     event.end(SecretEvent.Outcome.DONE)
 
 
-def _has(graph: GraphClient, event: SecretEvent) -> bool:
+def take_away(graph: GraphClient, object_id: UUID, key_id: UUID) -> None:
+    """Remove a client secret; one that is gone is removed."""
     try:
-        application = graph.application(event.application_id)
+        graph.remove_password(object_id, key_id)
+    except RemoteError as error:
+        # The same refusal is seen for a secret that has only just been issued.
+        if error.fault.http_status not in {400, 404} or _has(graph, object_id, key_id):
+            raise
+
+
+def _has(graph: GraphClient, object_id: UUID, key_id: UUID) -> bool:
+    try:
+        application = graph.application(object_id)
     except RemoteError as error:
         if error.fault.http_status == 404:
             return False
         raise
-    return any(secret.key_id == event.key_id for secret in application.secrets)
+    return any(secret.key_id == key_id for secret in application.secrets)
 
 
 def _noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:

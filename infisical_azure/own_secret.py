@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from .conf import conf
 from .expiry import Expiry, Level, expiry_of
+from .graph import Application, ClientSecret
 from .models import WatchedSecret
 from .text import is_guid
 
@@ -34,3 +35,9 @@ def own_secret_warning() -> Expiry | None:
         return None
     expiry = expiry_of(ends_at, timezone.now())
     return None if expiry.level is Level.FINE else expiry
+
+
+def is_own_secret(application: Application, secret: ClientSecret) -> bool:
+    """Say whether it looks like the one with which this site signs in at Microsoft."""
+    is_ours = str(application.app_id) == conf.client_id.lower()
+    return is_ours and bool(secret.hint) and conf.client_secret.reveal().startswith(secret.hint)

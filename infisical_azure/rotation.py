@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
@@ -15,13 +14,13 @@ from django.utils import timezone
 from .exceptions import (
     DecryptionError,
     DeliveryError,
-    Fault,
     Reaction,
     RemoteError,
     TokenUnavailableError,
     UnavailableError,
 )
 from .models import AppConnection, RotatedSecret, Rotation
+from .pauses import pause_after
 from .rotation_steps import Overtaken, Waiting, abandon, lease, next_step
 from .signals import rotation_failed, rotation_recovered
 
@@ -33,7 +32,7 @@ _FAILURES = (
 )  # fmt: skip
 
 _GONE = "Request_ResourceNotFound"
-_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+_SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(hours=1)
 #: A passing fault is told of when it has lasted so long.
 _TOLD_AFTER = timedelta(minutes=15)
 
@@ -163,9 +162,10 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
     tells = is_loud and (rotation.told_at is None or (code == _GONE and before != _GONE))
     is_over = code == before == _GONE  # Graph says so at times of what it has only just made.
     rotation.explain(code, fault)
+    wait = max(pause_after(rotation.failures, fault, longest=_LONGEST_PAUSE), _SHORTEST_PAUSE)
     changed = rotation.holding().update(
         lease_until=None,
-        wake_at=None if is_over else now + _pause(rotation, fault),
+        wake_at=None if is_over else now + wait,
         failures=rotation.failures + 1,
         failing_since=since,
         told_at=now if tells else rotation.told_at,
@@ -199,10 +199,3 @@ def _code_of(error: Failure) -> str:
         case ImproperlyConfigured():
             return "operator_setup"
     return "decryption_failed"
-
-
-def _pause(rotation: Rotation, fault: Fault | None) -> timedelta:
-    if fault is not None and fault.retry_after is not None:
-        return min(max(fault.retry_after, timedelta(seconds=1)), timedelta(days=1))
-    pause: timedelta = min(_FIRST_PAUSE * 2 ** min(rotation.failures, 10), _LONGEST_PAUSE)
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311

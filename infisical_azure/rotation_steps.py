@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from . import entra
-from .applications import may_have_happened
+from .applications import may_have_happened, take_away
 from .conf import conf
 from .delivery import deliver
 from .exceptions import DeliveryError, Fault, RemoteError, TokenUnavailableError
@@ -213,6 +213,10 @@ def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
     """Give up one that will never work; the next one begins at once."""
     if secret.key_id is not None:
         _take_away(rotation, secret.key_id)
+    _note_removed(rotation, secret)
+
+
+def _note_removed(rotation: Rotation, secret: RotatedSecret) -> None:
     with _fenced(rotation):
         HeldSecret.objects.filter(of=secret).delete()
         secret.state, secret.removed_at = State.REMOVED, timezone.now()
@@ -276,9 +280,7 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
         _replace_lost(rotation, current)
     if secret.key_id is not None and secret.key_id in present:
         _take_away(rotation, secret.key_id)
-    with _fenced(rotation):
-        secret.state, secret.removed_at = State.REMOVED, timezone.now()
-        secret.save(update_fields=["state", "removed_at"])
+    _note_removed(rotation, secret)
 
 
 def _replace_lost(rotation: Rotation, current: RotatedSecret) -> None:
@@ -363,11 +365,4 @@ def _is_orphan(found: ClientSecret, ours: RotatedSecret | None) -> bool:
 
 
 def _take_away(rotation: Rotation, key_id: UUID) -> None:
-    """Remove a client secret; one that is gone is removed."""
-    try:
-        _graph(rotation, lambda graph: graph.remove_password(rotation.application_id, key_id))
-    except RemoteError as error:
-        if error.fault.http_status not in {400, 404}:
-            raise
-        if key_id in {one.key_id for one in _look(rotation).secrets}:
-            raise
+    _graph(rotation, lambda graph: take_away(graph, rotation.application_id, key_id))

@@ -77,7 +77,8 @@ def rotate_due(
             ids = [one for one in due() if one not in failed]
             for one, outcome in zip(ids, pool.map(_in_thread, ids), strict=True):
                 done[outcome] += 1
-                failed |= {one} if outcome == "failed" else set()
+                if outcome == "failed":
+                    failed.add(one)
                 tick(done)
             is_patient = time.monotonic() - began < patience.total_seconds()
             pause = timedelta(0) if ids else _until_next(failed)

@@ -28,6 +28,7 @@ from .health import Diagnosis
 from .id_token import claims_identity
 from .models import AccessToken, AppConnection, RefreshToken, database
 from .operator_client import client
+from .pauses import pause_after
 from .resources import Resource, audience_of
 from .secret import Secret
 from .signals import connection_broken, connection_recovered
@@ -35,9 +36,6 @@ from .turns import in_turn
 
 _POLL_SECONDS = 0.02
 _USED_AT_MOST_EVERY = timedelta(minutes=1)
-_FIRST_PAUSE = timedelta(seconds=30)
-# What Microsoft asks for is heeded, but not for ever.
-_LONGEST_WISH = timedelta(days=1)
 _LONGEST_PAUSE = timedelta(minutes=30)
 _PAUSES = {
     Reaction.OPERATOR: timedelta(minutes=5),
@@ -402,12 +400,8 @@ def _note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) 
 
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:
-    """Return how long to leave Microsoft alone: as it says, or longer with each failure."""
-    if fault is not None and fault.retry_after is not None:
-        return min(fault.retry_after, _LONGEST_WISH)
     longest = _PAUSES.get(diagnosis.reaction, _LONGEST_PAUSE)
-    pause: timedelta = min(_FIRST_PAUSE * 2 ** min(row.failures, 10), longest)
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311
+    return pause_after(row.failures, fault, longest=longest)
 
 
 def _unavailable(

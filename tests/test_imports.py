@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "signals": "",
     "logs": "",
     "turns": "",
+    "pauses": "exceptions",
     "permissions": "",
     "resources": "clouds",
     "conf": "clouds secret",
@@ -46,8 +47,8 @@ MAY_IMPORT = {
     "health": "exceptions models problems secret",
     "apart": "models",
     "tokens": (
-        "apart conf entra exceptions health id_token models operator_client resources secret "
-        "signals turns"
+        "apart conf entra exceptions health id_token models operator_client pauses resources "
+        "secret signals turns"
     ),
     "flow": (
         "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
@@ -57,7 +58,7 @@ MAY_IMPORT = {
     "paging": "",
     "expiry_warnings": "conf models signals",
     "watch": "conf exceptions expiry_warnings graph models on_behalf transport",
-    "own_secret": "conf expiry models text",
+    "own_secret": "conf expiry graph models text",
     "timeline": "expiry models.watched_secrets",
     "spreadsheet": "expiry models",
     "ical": "models",
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "rotation_steps": (
         "applications conf delivery entra exceptions graph models on_behalf signals"
     ),
-    "rotation": "exceptions models rotation_steps signals",
+    "rotation": "exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
@@ -83,7 +84,7 @@ MAY_IMPORT = {
     "non_atomic": "",
     "callback": "conf exceptions flow host models non_atomic problems",
     "application_views": (
-        "applications conf exceptions expiry forms graph models non_atomic obstacles views"
+        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
     "rotation_views": "application_views forms models obstacles rotation",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),

@@ -347,6 +347,16 @@ def test_end_where_the_application_is_gone(
         assert finish(browser, rotation).status_code == 302
 
 
+def test_end_after_a_lost_answer_where_the_application_is_gone(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses = 1
+    advance(rotation, "failed")
+    microsoft.fail("application", 404, {"error": {"code": "Request_ResourceNotFound"}})
+    assert finish(browser, rotation).status_code == 302
+    assert not Rotation.objects.exists()
+
+
 def test_end_that_is_overtaken_deletes_nothing(
     browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
 ) -> None:

@@ -1,0 +1,20 @@
+"""How long to leave Microsoft alone after a failure."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+from .exceptions import Fault
+
+_FIRST = timedelta(seconds=30)
+# What Microsoft asks for is heeded, but not for ever.
+_LONGEST_WISH = timedelta(days=1)
+
+
+def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> timedelta:
+    """Return as long as Microsoft asks for, or longer with each of the failures before."""
+    if fault is not None and fault.retry_after is not None:
+        return min(fault.retry_after, _LONGEST_WISH)
+    pause: timedelta = min(_FIRST * 2 ** min(failures, 10), longest)
+    return pause * random.uniform(0.8, 1.2)  # noqa: S311
