@@ -7,21 +7,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connections
 from django.db.models import Min
 from django.utils import timezone
 
 from .conf import conf
 from .models import Rotation
 from .rotation import advance
+from .workers import workers as threads
 
 logger = logging.getLogger(__name__)
-_BATCH = 200
 #: A client secret that is to be proven is tried again so soon that a run waits for it.
 _WORTH_WAITING = timedelta(seconds=10)
 
@@ -50,8 +48,7 @@ class Summary:
 
 def due() -> Iterable[UUID]:
     """Return the ids of the rotations for which something is to be done now, oldest first."""
-    ids = Rotation.objects.due(timezone.now()).values_list("pk", flat=True)
-    return list(ids[:_BATCH])
+    return list(Rotation.objects.due(timezone.now()).values_list("pk", flat=True))
 
 
 def rotate_due(
@@ -72,10 +69,16 @@ def rotate_due(
     began, done = time.monotonic(), Counter[str]()
     stop = stop or threading.Event()
     failed: set[UUID] = set()
-    with ThreadPoolExecutor(workers or conf.refresh_workers) as pool:
+
+    def advance_unless_over(rotation_id: UUID) -> str:
+        return "" if stop.is_set() else advance_safely(rotation_id)
+
+    with threads(workers or conf.refresh_workers) as pool:
         while not stop.is_set():
             ids = [one for one in due() if one not in failed]
-            for one, outcome in zip(ids, pool.map(_in_thread, ids), strict=True):
+            for one, outcome in zip(ids, pool.map(advance_unless_over, ids), strict=True):
+                if not outcome:
+                    continue
                 done[outcome] += 1
                 if outcome == "failed":
                     failed.add(one)
@@ -95,14 +98,6 @@ def advance_safely(rotation_id: UUID) -> str:
     except Exception as error:  # noqa: BLE001  One must not keep the others from going on.
         logger.error("The rotation %s stopped: %s.", rotation_id, type(error).__name__)
         return "failed"
-
-
-def _in_thread(rotation_id: UUID) -> str:
-    """Advance it, and close the thread's connections, which nobody else would."""
-    try:
-        return advance_safely(rotation_id)
-    finally:
-        connections.close_all()
 
 
 def _until_next(failed: Iterable[UUID]) -> timedelta | None:

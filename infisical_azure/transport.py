@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 import random
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from . import deadlines
 from .conf import conf
 from .exceptions import Fault, UnavailableError
 from .secret import Secret
@@ -34,92 +31,17 @@ _ATTEMPTS = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
 
 
-class _Deadline:
-    """Shuts the socket of a request down when its time is over, whatever it waits for."""
-
-    def __init__(self, seconds: float) -> None:
-        self.at = time.monotonic() + seconds
-        self.is_over = False
-        self.socket: socket.socket | None = None
-
-    def watch(self, connected: socket.socket) -> None:
-        self.socket = connected
-        if self.is_over:
-            self.end()
-
-    def end(self) -> None:
-        self.is_over = True
-        if self.socket is not None:
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-
-
-class _Watchdog:
-    """Ends requests that are over time, by one thread: one for each would cost them dear."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._changed = threading.Condition()
-        self._running: set[_Deadline] = set()
-        self._wakes_at: float | None = None
-        """None while there is no thread."""
-
-    def add(self, deadline: _Deadline) -> None:
-        with self._changed:
-            self._running.add(deadline)
-            if self._wakes_at is None:
-                self._wakes_at = deadline.at
-                threading.Thread(target=self._watch, daemon=True).start()
-            elif deadline.at < self._wakes_at:
-                self._changed.notify()
-
-    def remove(self, deadline: _Deadline) -> None:
-        with self._changed:
-            self._running.discard(deadline)
-
-    def _watch(self) -> None:
-        with self._changed:
-            while self._running:
-                self._wakes_at = min(deadline.at for deadline in self._running)
-                self._changed.wait(self._wakes_at - time.monotonic())
-                late = {one for one in self._running if one.at <= time.monotonic()}
-                self._running -= late
-                for deadline in late:
-                    deadline.end()
-            self._wakes_at = None
-
-
-_watchdog = _Watchdog()
-# A forked process has no thread of ours, and maybe a lock that nobody gives back.
-os.register_at_fork(after_in_child=_watchdog.reset)
-_deadline: ContextVar[_Deadline] = ContextVar("infisical_azure_deadline")
-
-
-@contextmanager
-def _bounded(seconds: float) -> Iterator[_Deadline]:
-    deadline = _Deadline(seconds)
-    reset = _deadline.set(deadline)
-    _watchdog.add(deadline)
-    try:
-        yield deadline
-    finally:
-        _watchdog.remove(deadline)
-        _deadline.reset(reset)
-
-
 class _Watched(HTTPConnection):
     # http.client prints requests when somebody sets this on its own class.
     debuglevel = 0
 
     def connect(self) -> None:
         super().connect()
-        _deadline.get().watch(self.sock)
+        deadlines.watch(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:  # Kept alive since an earlier request.
-            _deadline.get().watch(self.sock)
+            deadlines.watch(self.sock)
         super().request(*args, **kwargs)
 
 
@@ -165,7 +87,7 @@ class BoundedAdapter(HTTPAdapter):
         kwargs |= {"stream": True, "timeout": (conf.connect_timeout, conf.read_timeout)}
         # A small compressed body can stand for an endless one.
         request.headers["Accept-Encoding"] = "identity"
-        with _bounded(conf.total_timeout) as deadline:
+        with deadlines.bounded(conf.total_timeout) as deadline:
             try:
                 response = super().send(request, **kwargs)
                 body = self._read(response)

@@ -7,21 +7,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from queue import SimpleQueue
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
-from . import tokens, transport
+from . import tokens
 from .conf import conf
 from .exceptions import TokenUnavailableError
 from .models import RefreshToken
 from .models.tokens import RefreshTokenQuerySet
+from .workers import workers as threads
 
 logger = logging.getLogger(__name__)
 _BATCH = 200
@@ -75,9 +76,7 @@ def refresh_due(
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()
-    with ThreadPoolExecutor(
-        workers, thread_name_prefix="infisical_azure_refresh", initializer=transport.keep_alive
-    ) as pool:
+    with threads(workers) as pool:
         rows = RefreshToken.objects.due(timezone.now()).to_refresh()
         for row in _pages(rows.prefetch_related("connection__access_tokens")):
             if stop is not None and stop.is_set():
@@ -89,7 +88,6 @@ def refresh_due(
                 running -= 1
         for _ in range(running):
             _collect(ended, done, tick)
-        list(pool.map(_end, [threading.Barrier(workers)] * workers))
     seconds = round(time.monotonic() - began, 3)
     return Summary(**done, seconds=seconds)
 
@@ -111,13 +109,6 @@ def _refresh(row: RefreshToken) -> str:
     except DatabaseError as error:
         logger.error("The connection %s was not refreshed: %s.", row.pk, type(error).__name__)
     return "failed"
-
-
-def _end(all_at_it: threading.Barrier) -> None:
-    """Close this thread's connections, which nobody else would."""
-    connections.close_all()
-    transport.let_go()
-    all_at_it.wait()  # Or a quick thread would take the turn of another.
 
 
 def _collect(

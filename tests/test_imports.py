@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
     "host": "conf",
-    "transport": "conf exceptions secret",
+    "deadlines": "",
+    "transport": "conf deadlines exceptions secret",
+    "workers": "transport",
     "entra": "clouds exceptions logs secret text transport",
     "id_token": "clouds entra exceptions secret text transport",
     "graph": "clouds exceptions secret text transport",
@@ -72,7 +74,7 @@ MAY_IMPORT = {
         "applications conf delivery entra exceptions graph models on_behalf signals"
     ),
     "rotation": "exceptions models pauses rotation_steps signals",
-    "rotation_upkeep": "conf models rotation",
+    "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
     "views": (
@@ -91,7 +93,7 @@ MAY_IMPORT = {
     "admin": "health models own_secret",
     "checks": "conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
-    "upkeep": "conf exceptions models models.tokens tokens transport",
+    "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "rotation_upkeep upkeep watch",
     "management.unattended": "",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",

@@ -24,7 +24,7 @@ from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
 import infisical_azure
-from infisical_azure import transport
+from infisical_azure import deadlines
 from infisical_azure.models import AccessToken, AppConnection, Authorization, RefreshToken
 
 from .conftest import Browser
@@ -236,7 +236,7 @@ def first_line_of(function: Callable[..., Any]) -> int:
 
 def watch_afresh() -> None:
     """Begin without a thread that watches deadlines, so that each run takes the same lines."""
-    transport._watchdog = transport._Watchdog()
+    deadlines.watchdog = deadlines.Watchdog()
 
 
 def inject_everywhere(

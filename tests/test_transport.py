@@ -17,7 +17,7 @@ import pytest
 import requests
 import responses
 
-from infisical_azure import transport
+from infisical_azure import deadlines, transport
 from infisical_azure.exceptions import Reaction, UnavailableError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -145,7 +145,7 @@ def test_no_drip_outlives_the_total_timeout(peer: Peer, parts: list[bytes | floa
 
 
 def test_deadline_that_comes_before_the_connection_ends_it_at_once() -> None:
-    deadline = transport._Deadline(60)
+    deadline = deadlines.Deadline(60)
     deadline.end()
     here, there = socket.socketpair()
     with here, there:
@@ -180,14 +180,14 @@ def test_connection_that_was_kept_alive_has_its_deadline(peer: Peer, kept_alive:
 @contextmanager
 def watched(seconds: float) -> Iterator[socket.socket]:
     """Give the far end of a socket that a deadline ends after so long."""
-    deadline = transport._Deadline(seconds)
+    deadline = deadlines.Deadline(seconds)
     here, there = socket.socketpair()
     with here, there:
         there.settimeout(3)
         deadline.watch(here)
-        transport._watchdog.add(deadline)
+        deadlines.watchdog.add(deadline)
         yield there
-        transport._watchdog.remove(deadline)
+        deadlines.watchdog.remove(deadline)
 
 
 def test_each_deadline_ends_at_its_own_time() -> None:
@@ -201,7 +201,7 @@ def test_each_deadline_ends_at_its_own_time() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_forked_process_keeps_its_deadlines() -> None:
-    with watched(60), transport._watchdog._changed:  # A thread, and a lock, that it won't have.
+    with watched(60), deadlines.watchdog._changed:  # A thread, and a lock, that it won't have.
         child = os.fork()
         if not child:
             try:
