@@ -10,13 +10,34 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
-from . import health
-from .models import AppConnection, RefreshToken, SecretEvent
+from . import health, rotation
+from .models import AppConnection, RefreshToken, Rotation, SecretEvent
 from .own_secret import own_secret_warning
+
+
+class RotationInline(admin.TabularInline):
+    """The rotations of a connection; its pages act on them."""
+
+    model = Rotation
+    can_delete = False
+    max_num = 0
+    fields = readonly_fields = (
+        "application_name",
+        "app_id",
+        "interval",
+        "due_at",
+        "paused_at",
+        "problem",
+        "failing_since",
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(AppConnection)
 class AppConnectionAdmin(admin.ModelAdmin):
+    inlines = (RotationInline,)
     list_display = (
         "name",
         "organization",
@@ -82,6 +103,21 @@ class AppConnectionAdmin(admin.ModelAdmin):
             text = _("The client secret with which this site signs in at Microsoft: %(expiry)s.")
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
         return super().changelist_view(request, extra_context)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        # Here, since the deletion itself is one transaction, without room for calls.
+        if request.method == "POST":
+            found = self.get_object(request, object_id)
+            if found is not None and self.has_delete_permission(request, found):
+                rotation.end_all(found)
+        return super().delete_view(request, object_id, extra_context)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
+        for connection in queryset:
+            rotation.end_all(connection)
+        super().delete_queryset(request, queryset)
 
     @admin.display(description=_("directory"), ordering="tenant_name")
     def directory(self, connection: AppConnection) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ APP_CONFIGURATION = "Azure App Configuration"
 # The newest versions of the two APIs that are recorded for these operations.
 _VAULT_VERSION = "7.4"
 _STORE_VERSION = "2023-11-01"
+_REFERENCE = "application/vnd.microsoft.appconfig.keyvaultref+json;charset=utf-8"
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
@@ -68,10 +70,29 @@ def set_key_value(
 
     Raises RemoteError or UnavailableError. Source: azure-docs ``rest-api-key-value``.
     """
+    _put_key(store, key, label, lambda: {"value": value.reveal(), "tags": tags}, token)
+
+
+def set_reference(
+    store: str, key: str, secret: str, *, label: str, token: Secret, tags: dict[str, str]
+) -> None:
+    """
+    Let a key of a store refer to the newest version of a vault's secret, given by its URL.
+
+    Raises RemoteError or UnavailableError. Source: azure-docs
+    ``use-key-vault-references-dotnet-core``.
+    """
+    body = {"value": json.dumps({"uri": secret}), "content_type": _REFERENCE, "tags": tags}
+    _put_key(store, key, label, lambda: body, token)
+
+
+def _put_key(
+    store: str, key: str, label: str, body: Callable[[], dict[str, Any]], token: Secret
+) -> None:
     where = f"&label={quote(label, safe='')}" if label else ""
     _put(
         f"{store}/kv/{quote(key, safe='')}?api-version={_STORE_VERSION}{where}",
-        lambda: {"value": value.reveal(), "tags": tags},
+        body,
         service=APP_CONFIGURATION,
         token=token,
         media_type="application/vnd.microsoft.appconfig.kv+json",

@@ -88,6 +88,22 @@ def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -
     )
 
 
+def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
+    """Write the address alone: the value is in the vault that it refers to."""
+    connection, target = destination.rotation.connection, destination.refers_to
+    if target is None:
+        raise DeliveryError("The reference refers to nothing.")
+    cloud = connection.find_cloud()
+    data_planes.set_reference(
+        cloud.stores.format(name=destination.place),
+        destination.name,
+        f"{cloud.vaults.format(name=target.place)}/secrets/{target.name}",
+        label=destination.label,
+        token=tokens.get_token(connection, Resource.APP_CONFIGURATION).secret,
+        tags=_tags(rotated),
+    )
+
+
 def _to_hook(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     try:
         hook = hooks().get(destination.place)
@@ -126,5 +142,6 @@ def _tags(rotated: RotatedSecret) -> dict[str, str]:
 _BY_KIND = {
     Destination.Kind.KEY_VAULT: _to_vault,
     Destination.Kind.APP_CONFIGURATION: _to_store,
+    Destination.Kind.REFERENCE: _to_reference,
     Destination.Kind.HOOK: _to_hook,
 }

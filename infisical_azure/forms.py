@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,35 +15,31 @@ from . import entra, flow
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
-from .models import MARK, AppConnection, Destination, Rotation, shortest_lifetime, validate_name
+from .models import MARK, AppConnection, validate_name
 from .text import displayable, is_guid
 
 _DOMAIN = re.compile(r"(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{1,62}")
 # Spaces that show and that don't, and the quotes and braces that tools print around GUIDs.
-# Both kinds of names become part of a host's name (about-keys-secrets-certificates).
-_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,48}[A-Za-z0-9]")
-_VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
-_VERBATIM = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 _PASTED = re.compile(r"[\s\u200b-\u200d\ufeff{}\"']+")
+#: The attributes of a field whose text is taken letter by letter.
+VERBATIM = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
 
 
-class _OwnIds:
+class OwnIds:
     """Give the fields ids that no field of the host's page has."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"auto_id": "infisical_azure_%s", **kwargs})
 
 
-class ConnectionDetailsForm(_OwnIds, forms.ModelForm):
+class ConnectionDetailsForm(OwnIds, forms.ModelForm):
     """Name and description, which never touch the access itself."""
 
     class Meta:
         model = AppConnection
         fields = ("name", "description")
         widgets = {
-            "name": forms.TextInput(
-                attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
-            ),
+            "name": forms.TextInput(attrs=VERBATIM),
             "description": forms.Textarea(attrs={"rows": 2}),
         }
         help_texts = {
@@ -80,7 +75,7 @@ class ConnectionDetailsForm(_OwnIds, forms.ModelForm):
         )
 
 
-class TenantForm(_OwnIds, forms.Form):
+class TenantForm(OwnIds, forms.Form):
     """Find the directory that a person means, before anybody is sent to Microsoft."""
 
     tenant = forms.CharField(
@@ -236,14 +231,12 @@ class ReconnectForm(TenantForm):
         return cleaned
 
 
-class ConfirmForm(_OwnIds, forms.Form):
+class ConfirmForm(OwnIds, forms.Form):
     """Ask for a name once more, so that no click alone removes what can't be brought back."""
 
     name = forms.CharField(
         label=_("Type the name to confirm"),
-        widget=forms.TextInput(
-            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
-        ),
+        widget=forms.TextInput(attrs=VERBATIM),
     )
 
     def __init__(self, *args: Any, expected: str, **kwargs: Any) -> None:
@@ -261,7 +254,7 @@ class ConfirmForm(_OwnIds, forms.Form):
         return name
 
 
-class SecretAddForm(_OwnIds, forms.Form):
+class SecretAddForm(OwnIds, forms.Form):
     """What a new client secret is called and how long it lasts."""
 
     attempt = forms.UUIDField(widget=forms.HiddenInput)
@@ -294,83 +287,3 @@ class SecretAddForm(_OwnIds, forms.Form):
                 params={"mark": MARK.strip()},
             )
         return name
-
-
-class RotationForm(_OwnIds, forms.ModelForm):
-    """How often a client secret is replaced, and where the new one goes first."""
-
-    interval = forms.TypedChoiceField(
-        label=_("Replace it every"),
-        coerce=int,
-        choices=[(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
-        initial=30,
-        help_text=_("Each is valid for at least a week longer, should replacing it fail."),
-    )
-    overlap = forms.TypedChoiceField(
-        label=_("Keep the old one valid for"),
-        coerce=int,
-        choices=[(1, _("1 day")), (3, _("3 days")), (7, _("7 days")), (30, _("30 days"))],
-        initial=3,
-        help_text=_("Whatever uses it has that long to switch to the new one."),
-    )
-
-    class Meta:
-        model = Destination
-        fields = ("kind", "place", "name", "label")
-        labels = {"kind": _("Deliver it to"), "name": _("Secret or key")}
-        help_texts = {
-            "kind": _(
-                "The connected account needs the role Key Vault Secrets Officer, or App "
-                "Configuration Data Owner, there."
-            ),
-            "place": _("The name alone, such as “team-vault” for team-vault.vault.azure.net."),
-            "name": _("What it is called there. What has this name already gets the new value."),
-            "label": _("Only for App Configuration. Leave it empty where the key has none."),
-        }
-        error_messages = {
-            "place": {"required": _("Enter the name of the vault or store.")},
-            "name": {"required": _("Enter the name of the secret or key.")},
-        }
-        widgets = {name: forms.TextInput(attrs=_VERBATIM) for name in ("place", "name", "label")}
-
-    field_order = ("interval", "overlap", "kind", "place", "name", "label")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        kinds = list(Destination.Kind.choices)
-        hooks = conf.secret_hooks
-        if not hooks:
-            kinds.remove((Destination.Kind.HOOK.value, Destination.Kind.HOOK.label))
-        else:
-            names = ", ".join(sorted(hooks))
-            self.fields["kind"].help_text += " " + _("This site itself needs no role.")
-            self.fields["place"].help_text += " " + _("For this site: %s.") % names
-        self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
-        self.fields["place"].required = True
-
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        kind, place, name = (cleaned.get(key, "") for key in ("kind", "place", "name"))
-        if kind == Destination.Kind.HOOK:
-            if place and place not in conf.secret_hooks:
-                known = ", ".join(conf.secret_hooks)
-                self.add_error("place", _("This site takes it as: %s.") % known)
-        elif place and not _PLACE.fullmatch(place):
-            self.add_error("place", _("Enter the name: letters, digits and hyphens."))
-        if kind == Destination.Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
-            self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
-        if kind != Destination.Kind.APP_CONFIGURATION:
-            cleaned["label"] = ""
-        elif name in {".", ".."}:
-            self.add_error("name", _("App Configuration has no such key."))
-        return cleaned
-
-    def save_for(self, rotation: Rotation) -> Rotation:
-        """Save the new rotation with its destination."""
-        rotation.interval = timedelta(days=self.cleaned_data["interval"])
-        rotation.overlap = timedelta(days=self.cleaned_data["overlap"])
-        rotation.lifetime = shortest_lifetime(rotation.interval, rotation.overlap)
-        rotation.save()
-        self.instance.rotation = rotation
-        self.save()
-        return rotation

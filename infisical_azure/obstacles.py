@@ -165,8 +165,8 @@ _UNREACHED_DESTINATION = Problem(
     what=_WAITS,
     actor=Actor.YOU,
     next_step=_(
-        "Check the names under “Delivered to”. If one is wrong, end this rotation and set up "
-        "another one. Otherwise wait: it is tried again."
+        "Check the names under “Delivered to”. If one is wrong, add the right destination and "
+        "remove that one. Otherwise wait: it is tried again."
     ),
 )
 _REFUSED_BY_DESTINATION = Problem(
@@ -181,11 +181,25 @@ _REFUSED_BY_DESTINATION = Problem(
 )
 
 
+_MISSING_WHILE_PAUSED = Problem(
+    code="current_secret_missing",
+    title=_OF_ROTATION["current_secret_missing"].title,
+    what=_("It is no longer in the directory, and nothing new is made while this is paused."),
+    actor=Actor.ORGANIZATION_ADMIN,
+    next_step=_(
+        "Resume the rotation: a new one is made then. Find out who removed it: the directory's "
+        "audit log knows."
+    ),
+)
+
+
 def rotation_obstacle(rotation: Rotation) -> Problem | None:
     """Return what to tell a person of a rotation that fails; None where it works."""
     code = rotation.problem
     if not code:
         return None
+    if code == _MISSING_WHILE_PAUSED.code and rotation.is_paused:
+        return _MISSING_WHILE_PAUSED
     known = _OF_ROTATION | _BY_CODE | {one.code: one for one in (_THROTTLED, _UNAVAILABLE)}
     if code in health.REASONS and code not in known:
         return Problem(

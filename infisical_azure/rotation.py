@@ -8,7 +8,8 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from .exceptions import (
@@ -19,9 +20,9 @@ from .exceptions import (
     TokenUnavailableError,
     UnavailableError,
 )
-from .models import AppConnection, RotatedSecret, Rotation
+from .models import AppConnection, Destination, RotatedSecret, Rotation, database
 from .pauses import pause_after
-from .rotation_steps import Overtaken, Waiting, abandon, lease, next_step
+from .rotation_steps import Overtaken, Waiting, abandon, due_after, lease, next_step
 from .signals import rotation_failed, rotation_recovered
 
 Failure = (
@@ -55,6 +56,34 @@ def resume(rotation: Rotation) -> None:
     Rotation.objects.filter(pk=rotation.pk).update(
         paused_at=None, wake_at=timezone.now(), told_at=None
     )
+
+
+def reschedule(
+    rotation: Rotation, *, interval: timedelta, lifetime: timedelta, overlap: timedelta
+) -> None:
+    """Rotate at another interval; what is superseded already keeps its dates."""
+    now = timezone.now()
+    rows = Rotation.objects.filter(pk=rotation.pk)
+    with transaction.atomic(using=database()):
+        rows.update(interval=interval, lifetime=lifetime, overlap=overlap, wake_at=now)
+        rotation.refresh_from_db()
+        current = rotation.secrets.filter(state=RotatedSecret.State.CURRENT).first()
+        # One that is wanted by now stays wanted.
+        if current is not None and rotation.due_at > now:
+            rows.update(due_at=due_after(rotation, current, current.delivered_at or now))
+
+
+def remove_destination(destination: Destination) -> bool:
+    """Deliver there no longer, nor to what refers to it; False where nothing would be left."""
+    with transaction.atomic(using=database()):
+        # This UPDATE lets one at a time decide what is left.
+        rows = Rotation.objects.filter(pk=destination.rotation_id)
+        rows.update(wake_at=timezone.now())
+        others = Destination.objects.filter(rotation=destination.rotation_id)
+        is_last = not others.exclude(Q(pk=destination.pk) | Q(refers_to=destination)).exists()
+        if not is_last:
+            destination.delete()
+    return not is_last
 
 
 def advance(rotation_id: UUID) -> str:
@@ -132,7 +161,8 @@ def _rest(rotation: Rotation) -> bool:
         times += [at for at in retiring.values_list("retire_at", flat=True) if at]
         times += [rotation.due_at]
     was_told = rotation.told_at is not None
-    same = rotation.holding().filter(due_at=rotation.due_at, paused_at=rotation.paused_at)
+    wanted = ("due_at", "paused_at", "sweep_at")
+    same = rotation.holding().filter(**{name: getattr(rotation, name) for name in wanted})
     changed = same.update(
         lease_until=None,
         wake_at=min(times, default=None),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from . import entra
@@ -35,6 +36,8 @@ _PROVE_AGAIN = timedelta(seconds=5)
 #: Longer than Entra has been seen to take; then it counts as a failure.
 _PROVEN_WITHIN = timedelta(minutes=10)
 _FULL = "Directory_ResourceSizeExceeded"
+#: What others than the lease's holder may change.
+_WANTED = ("due_at", "paused_at", "sweep_at", "wanted_by_id", "interval", "lifetime", "overlap")
 
 
 class Overtaken(Exception):
@@ -83,11 +86,11 @@ def _next_of_interval(rotation: Rotation, now: datetime) -> Callable[[], None] |
 
 
 def _look_again(rotation: Rotation) -> None:
-    """Heed what people have wanted since the last step: a pause, or the next one now."""
+    """Heed what people have wanted since the last step, such as a pause."""
     held = rotation.holding().first()
     if held is None:
         raise Overtaken
-    for name in ("due_at", "paused_at", "sweep_at", "wanted_by_id"):
+    for name in _WANTED:
         setattr(rotation, name, getattr(held, name))
 
 
@@ -164,7 +167,7 @@ def _make_room(rotation: Rotation, error: Exception) -> None:
 def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
     """Find out whether an answer was lost, and remove what it would have told of."""
     asked_at = secret.asked_at or timezone.now()
-    removed = _remove_orphans(rotation)
+    removed = _remove_orphans(rotation, _look(rotation).secrets)
     settled_at = asked_at + SETTLES_WITHIN
     if not removed and timezone.now() < settled_at:
         raise Waiting(settled_at)
@@ -231,7 +234,12 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
         return
     value = HeldSecret.objects.get(of=secret).secret
     failure: Exception | None = None
-    for destination in rotation.destinations.exclude(delivered=secret):
+    lacking = rotation.destinations.exclude(delivered=secret)
+    # What refers to another destination comes after it, and only where that one has it.
+    for destination in lacking.order_by(F("refers_to").asc(nulls_first=True), "pk"):
+        target = destination.refers_to
+        if target is not None and target.delivered_id != secret.pk:
+            continue
         destination.rotation = secret.rotation = rotation
         _renew_lease(rotation)
         try:
@@ -240,8 +248,9 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
             failure = error  # The others get it all the same.
             continue
         with _fenced(rotation):
-            destination.delivered, destination.delivered_at = secret, timezone.now()
-            destination.save(update_fields=["delivered", "delivered_at"])
+            # Somebody may have removed it meanwhile.
+            same = rotation.destinations.filter(pk=destination.pk)
+            same.update(delivered=secret, delivered_at=timezone.now())
     if failure is not None:
         raise failure
     _put_to_use(rotation, secret)
@@ -250,6 +259,7 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
 def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     now = timezone.now()
     with _fenced(rotation):
+        _look_again(rotation)
         rotation.secrets.filter(state=State.CURRENT).update(
             state=State.RETIRING, retire_at=now + rotation.overlap
         )
@@ -257,7 +267,7 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.save(update_fields=["state", "delivered_at"])
         HeldSecret.objects.filter(of=secret).delete()
         # Whoever wanted one since this was begun has it; the next one is the interval's.
-        rotation.due_at, rotation.wanted_by = _due_after(rotation, secret, now), None
+        rotation.due_at, rotation.wanted_by = due_after(rotation, secret, now), None
         rotation.save(update_fields=["due_at", "wanted_by"])
     transaction.on_commit(
         lambda: secret_rotated.send_robust(Rotation, rotation=rotation, secret=secret),
@@ -265,8 +275,8 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     )
 
 
-def _due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datetime:
-    """Return when the next one is due: earlier where this one was delivered late."""
+def due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datetime:
+    """Return when the one after this is due: earlier where this one was delivered late."""
     to_spare = (rotation.lifetime - rotation.interval - rotation.overlap) / 2
     latest = (secret.expires_at or now + rotation.lifetime) - rotation.overlap - to_spare
     return min(now + rotation.interval, max(latest, now + timedelta(hours=1)))
@@ -277,18 +287,22 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
     present = {one.key_id for one in _look(rotation).secrets}
     current = rotation.secrets.get(state=State.CURRENT)
     if current.key_id not in present:
-        _replace_lost(rotation, current)
+        raise Waiting(_replace_lost(rotation, current))
     if secret.key_id is not None and secret.key_id in present:
         _take_away(rotation, secret.key_id)
     _note_removed(rotation, secret)
 
 
-def _replace_lost(rotation: Rotation, current: RotatedSecret) -> None:
-    """Somebody removed the one in use: make the next one at once, and raise the alarm."""
+def _replace_lost(rotation: Rotation, current: RotatedSecret) -> datetime:
+    """
+    Make the next one at once, and raise the alarm, as somebody removed the one in use.
+
+    Return when to look again where it may just not be visible yet.
+    """
     now = timezone.now()
     seen_by = (current.issued_at or now) + SWEEP_AFTER
     if now < seen_by:
-        raise Waiting(seen_by)  # It may just not be visible yet.
+        return seen_by
     with _fenced(rotation):
         rotation.due_at = now
         rotation.save(update_fields=["due_at"])
@@ -296,9 +310,15 @@ def _replace_lost(rotation: Rotation, current: RotatedSecret) -> None:
 
 
 def _sweep(rotation: Rotation) -> None:
-    _remove_orphans(rotation)
+    """Look for what may have turned up, and whether the one in use is still there."""
+    seen = _look(rotation).secrets
+    _remove_orphans(rotation, seen)
+    current = rotation.secrets.filter(state=State.CURRENT).first()
+    later = None
+    if current is not None and current.key_id not in {one.key_id for one in seen}:
+        later = _replace_lost(rotation, current)
     with _fenced(rotation):
-        rotation.sweep_at = None
+        rotation.sweep_at = later
         rotation.save(update_fields=["sweep_at"])
 
 
@@ -323,7 +343,7 @@ def abandon(rotation: Rotation) -> None:
     if rotation.sweep_at is not None:
         if now < rotation.sweep_at:
             raise Waiting(rotation.sweep_at)
-        _remove_orphans(rotation)
+        _remove_orphans(rotation, _look(rotation).secrets)
 
 
 _PENDING_STEPS = {State.INTENDED: _issue, State.ISSUED: _prove, State.PROVEN: _deliver}
@@ -340,14 +360,13 @@ def _look(rotation: Rotation) -> Application:
     return _graph(rotation, lambda graph: graph.application(rotation.application_id))
 
 
-def _remove_orphans(rotation: Rotation) -> bool:
+def _remove_orphans(rotation: Rotation, seen: Iterable[ClientSecret]) -> bool:
     """
-    Remove client secrets of ours whose value nobody knows; return whether there were any.
+    Remove those seen that are ours and whose value nobody knows; say whether there were any.
 
     Ours are those that bear the marker of one of our rows under another key id, from
     before that row's was issued: somebody else's, or a copy of the name, is never touched.
     """
-    seen = _look(rotation).secrets
     # Read after looking, and by whoever still holds it: what another has issued meanwhile
     # must not be taken for an orphan.
     with _fenced(rotation):

@@ -17,8 +17,9 @@ from django.views.generic import FormView, TemplateView
 
 from . import obstacles, rotation
 from .application_views import ApplicationMixin, DirectoryMixin
-from .forms import ConfirmForm, RotationForm
-from .models import RotatedSecret, Rotation, database
+from .forms import ConfirmForm
+from .models import Destination, RotatedSecret, Rotation, database
+from .rotation_forms import DestinationForm, RotationForm, ScheduleForm, schedule_of
 
 _TOLD = {
     "advanced": (messages.SUCCESS, _("A new client secret is delivered and in use.")),
@@ -41,8 +42,12 @@ class RotationAddView(ApplicationMixin, FormView):
     form_class = RotationForm
     template_name = "infisical_azure/rotation_add.html"
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "connection": self.connection}
+
     def form_valid(self, form: RotationForm) -> HttpResponse:
         made = Rotation(
+            **form.schedule,
             connection=self.connection,
             application_id=self.application.id,
             app_id=self.application.app_id,
@@ -52,7 +57,9 @@ class RotationAddView(ApplicationMixin, FormView):
         )
         try:
             with transaction.atomic(using=database()):
-                form.save_for(made)
+                made.save()
+                form.instance.rotation = made
+                form.save()
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
             return self.form_invalid(form)
@@ -98,7 +105,7 @@ class RotationDetailView(RotationMixin, TemplateView):
             **kwargs,
             secrets=secrets,
             **by_state(secrets),
-            destinations=self.rotation.destinations.order_by("kind", "place", "name"),
+            destinations=self.rotation.destinations.select_related("refers_to"),
             obstacle=obstacles.rotation_obstacle(self.rotation),
         )
 
@@ -124,6 +131,69 @@ class RotationActView(RotationMixin, TemplateView):
             case _unknown:
                 raise Http404
         messages.success(request, message, fail_silently=True)
+        return redirect(self.own_url())
+
+
+class RotationEditView(RotationMixin, FormView):
+    """Rotate more or less often."""
+
+    permission = "change"
+    form_class = ScheduleForm
+    template_name = "infisical_azure/rotation_edit.html"
+
+    def get_initial(self) -> dict[str, Any]:
+        return schedule_of(self.rotation)
+
+    def form_valid(self, form: ScheduleForm) -> HttpResponse:
+        rotation.reschedule(self.rotation, **form.schedule)
+        messages.success(self.request, _("The rotation is changed."), fail_silently=True)
+        return redirect(self.own_url())
+
+
+class DestinationAddView(RotationMixin, FormView):
+    """Deliver to one more place, from the next client secret on."""
+
+    permission = "change"
+    form_class = DestinationForm
+    template_name = "infisical_azure/destination_add.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        own = {"connection": self.connection, "rotation": self.rotation}
+        return {**super().get_form_kwargs(), **own}
+
+    def form_valid(self, form: DestinationForm) -> HttpResponse:
+        form.instance.rotation = self.rotation
+        form.save()
+        added = _("The destination is added. It gets the next client secret: rotate now, or wait.")
+        messages.success(self.request, added, fail_silently=True)
+        return redirect(self.own_url())
+
+
+class DestinationRemoveView(RotationMixin, TemplateView):
+    """Deliver to a place no longer; what was delivered there stays."""
+
+    permission = "change"
+    template_name = "infisical_azure/destination_remove.html"
+
+    @cached_property
+    def destination(self) -> Destination:
+        rows = Destination.objects.filter(rotation=self.rotation)
+        found: Destination = get_object_or_404(rows, pk=self.kwargs["destination"])
+        return found
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        others = self.rotation.destinations.exclude(pk=self.destination.pk)
+        own = {
+            "destination": self.destination,
+            "references": self.destination.references.all(),
+            "is_last": not others.exclude(refers_to=self.destination).exists(),
+        }
+        return super().get_context_data(**{**kwargs, **own})
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not rotation.remove_destination(self.destination):
+            return self.render_to_response(self.get_context_data())
+        messages.success(request, _("The destination is removed."), fail_silently=True)
         return redirect(self.own_url())
 
 

@@ -108,6 +108,22 @@ organization_urlpatterns = [
         name="rotation_act",
     ),
     path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/edit/",
+        rotation_views.RotationEditView.as_view(),
+        name="rotation_edit",
+    ),
+    path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/destinations/add/",
+        rotation_views.DestinationAddView.as_view(),
+        name="destination_add",
+    ),
+    path(
+        "app-connections/<uuid:pk>/rotations/<uuid:rotation>/destinations/"
+        "<uuid:destination>/remove/",
+        rotation_views.DestinationRemoveView.as_view(),
+        name="destination_remove",
+    ),
+    path(
         "app-connections/<uuid:pk>/rotations/<uuid:rotation>/remove/",
         rotation_views.RotationRemoveView.as_view(),
         name="rotation_remove",

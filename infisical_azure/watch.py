@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,7 +19,7 @@ from . import expiry_warnings, transport
 from .conf import conf
 from .exceptions import Fault, Reaction, RemoteError, TokenUnavailableError, UnavailableError
 from .graph import SERVICE, ApplicationPage
-from .models import AppConnection, WatchedSecret
+from .models import AppConnection, RotatedSecret, Rotation, WatchedSecret
 from .on_behalf import on_behalf_of
 
 logger = logging.getLogger(__name__)
@@ -136,9 +136,21 @@ def _read(connection: AppConnection) -> int:
         seen += _remember(connection, page)
     # Whoever reads at the same time has stamped all that is there later than this.
     connection.watched_secrets.filter(seen_at__lt=began).delete()
+    _tell_rotations(connection, began)
     connection.watched_at = began
     AppConnection.objects.filter(pk=connection.pk).update(watched_at=began)
     return seen
+
+
+def _tell_rotations(connection: AppConnection, began: datetime) -> None:
+    """Let rotations look for themselves whose client secret in use was not seen."""
+    in_use = RotatedSecret.objects.filter(
+        rotation__connection=connection, state=RotatedSecret.State.CURRENT, issued_at__lt=began
+    )
+    unseen = in_use.exclude(key_id__in=connection.watched_secrets.values("key_id"))
+    now = timezone.now()
+    rotations = Rotation.objects.filter(pk__in=list(unseen.values_list("rotation", flat=True)))
+    rotations.update(sweep_at=now, wake_at=now)
 
 
 def _pages(connection: AppConnection) -> Iterator[ApplicationPage]:

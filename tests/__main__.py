@@ -26,8 +26,8 @@ VARYING = [
     *(f"--ignore=tests/test_{name}.py" for name in WITHOUT_DATABASE),
 ]
 OF_ORGANIZATIONS = [
-    *("admin", "applications", "budgets", "checks", "connect", "expiring", "forms", "host"),
-    *("notices", "reconnect", "refusals", "rotation_pages", "views", "watch"),
+    *("admin", "applications", "budgets", "checks", "connect", "destinations", "expiring"),
+    *("forms", "host", "notices", "reconnect", "refusals", "rotation_pages", "views", "watch"),
 ]
 MODEL_VARYING = [f"tests/test_{name}.py" for name in OF_ORGANIZATIONS]
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from infisical_azure.models import AppConnection
+from infisical_azure import rotation
+from infisical_azure.models import AppConnection, Rotation
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization
+from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, Microsoft
+from .test_rotation import Azure
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:infisical_azure_appconnection_changelist")
@@ -31,6 +38,11 @@ def page(client: Client, url: str, **query: str) -> str:
     response = client.get(url, query)
     assert response.status_code == 200
     return response.content.decode()
+
+
+def forms(rotations: int) -> dict[str, Any]:
+    """Return what the page says of the rotations that it shows."""
+    return {"rotations-TOTAL_FORMS": rotations, "rotations-INITIAL_FORMS": rotations}
 
 
 def test_list_shows_connections(staff: Client) -> None:
@@ -93,7 +105,7 @@ def test_facts_are_shown_and_can_not_be_changed(
         assert expected in text
     assert 'name="tenant_id"' not in text
     assert 'name="status"' not in text
-    staff.post(url, {"name": "renamed", "tenant_id": "x", "status": "ready"})
+    staff.post(url, {"name": "renamed", "tenant_id": "x", "status": "ready", **forms(0)})
     assert AppConnection.objects.get().name == "renamed"
     assert AppConnection.objects.get().description == ""
 
@@ -122,3 +134,67 @@ def test_deleting_works_without_reading_a_token(
         staff.post(url, {"post": "yes"})
     assert not any('"secret"' in query["sql"] for query in queries.captured_queries)
     assert not AppConnection.objects.exists()
+
+
+@pytest.fixture
+def under_way(staff: Client, microsoft: Microsoft) -> Azure:
+    """A rotation whose client secret is issued, and not yet proven."""
+    azure = Azure(microsoft)
+    made = Rotation.objects.create(
+        connection=AppConnection.objects.get(),
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        application_name="HR",
+        interval=timedelta(days=30),
+        lifetime=timedelta(days=90),
+        overlap=timedelta(days=2),
+    )
+    microsoft.proofs = [7000215]
+    assert rotation.advance(made.pk) == "waiting"
+    assert len(azure.ours) == 1
+    return azure
+
+
+def test_rotations_are_shown_with_their_connection(staff: Client, under_way: Azure) -> None:
+    Rotation.objects.update(problem="ForbiddenByRbac")
+    url = reverse("admin:infisical_azure_appconnection_change", args=[_pk()])
+    content = page(staff, url)
+    for expected in ("HR", APPLICATION_CLIENT_ID, "30 days", "ForbiddenByRbac"):
+        assert expected in content
+    assert "CANARY" not in content
+    assert staff.post(url, {"name": "renamed", **forms(1)}).status_code == 302
+    assert AppConnection.objects.get().name == "renamed"
+    assert Rotation.objects.get().interval == timedelta(days=30)
+
+
+@pytest.mark.parametrize("how", ["page", "action"])
+def test_deleting_removes_what_its_rotations_have_not_delivered(
+    staff: Client, under_way: Azure, how: str
+) -> None:
+    pk = _pk()
+    with time_machine.travel(timezone.now() + timedelta(minutes=2)):
+        if how == "page":
+            url = reverse("admin:infisical_azure_appconnection_delete", args=[pk])
+            assert staff.get(url).status_code == 200
+            assert len(under_way.ours) == 1
+            staff.post(url, {"post": "yes"})
+        else:
+            chosen = {"_selected_action": [str(pk)], "action": "delete_selected", "post": "yes"}
+            staff.post(LIST, chosen)
+    assert not AppConnection.objects.exists()
+    assert under_way.ours == []
+
+
+def test_deleting_what_is_not_there_or_not_allowed_ends_nothing(
+    staff: Client, under_way: Azure
+) -> None:
+    delete = "admin:infisical_azure_appconnection_delete"
+    assert staff.post(reverse(delete, args=[uuid.uuid4()]), {"post": "yes"}).status_code == 302
+    User.objects.filter(username="root").update(is_superuser=False, is_staff=True)
+    assert staff.post(reverse(delete, args=[_pk()]), {"post": "yes"}).status_code == 403
+    assert Rotation.objects.exists()
+
+
+def _pk() -> uuid.UUID:
+    pk: uuid.UUID = AppConnection.objects.get().pk
+    return pk

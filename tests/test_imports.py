@@ -77,6 +77,7 @@ MAY_IMPORT = {
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
+    "rotation_forms": "conf forms models",
     "views": (
         "conf connection_options flow forms health host models non_atomic own_secret paging "
         "probe problems resources rotation"
@@ -88,9 +89,9 @@ MAY_IMPORT = {
     "application_views": (
         "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation",
+    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),
-    "admin": "health models own_secret",
+    "admin": "health models own_secret rotation",
     "checks": "conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",

@@ -699,7 +699,7 @@ def test_rows_show_what_they_are_and_nothing_more(rotation: Rotation) -> None:
     secret = rotation.secrets.get()
     held = HeldSecret(of=secret, secret="CANARY~held")
     assert str(held) == f"value of {secret.pk}"
-    assert str(rotation.destinations.get()) == "Key Vault secret team hr-secret"
+    assert str(rotation.destinations.get()) == "team / hr-secret"
     assert str(Rotation(app_id=APPLICATION_CLIENT_ID)) == APPLICATION_CLIENT_ID
 
 

@@ -25,7 +25,8 @@ from hypothesis.stateful import (
 )
 
 from infisical_azure import rotation as engine
-from infisical_azure.models import AppConnection, RotatedSecret, Rotation
+from infisical_azure import watch
+from infisical_azure.models import AppConnection, RotatedSecret, Rotation, shortest_lifetime
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization
@@ -71,6 +72,7 @@ class Histories(RuleBasedStateMachine):
         """Ours that somebody else has removed."""
         self.delivered = ""
         self.kill_at = ""
+        self.microsoft.before["applications"] = self.azure.show
         for call in CALLS:
             self.microsoft.before[call] = self.watched(call, self.microsoft.before.get(call, bool))
 
@@ -116,6 +118,28 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def resume(self) -> None:
         engine.resume(self.rotation)
+
+    @rule(days=strategies.sampled_from([7, 30, 90]))
+    def reschedule(self, days: int) -> None:
+        interval, overlap = timedelta(days=days), timedelta(days=2)
+        lifetime = shortest_lifetime(interval, overlap)
+        engine.reschedule(self.rotation, interval=interval, lifetime=lifetime, overlap=overlap)
+
+    @rule()
+    def watch(self) -> None:
+        watch.watch(self.rotation.connection)
+
+    @rule()
+    def destination_is_added(self) -> None:
+        vault = self.rotation.destinations.get(kind="key-vault")
+        self.rotation.destinations.create(
+            kind="key-vault-reference", place="store", name="hr", refers_to=vault
+        )
+
+    @rule()
+    def destination_is_removed(self) -> None:
+        found = self.rotation.destinations.filter(kind="key-vault-reference").first()
+        assert found is None or engine.remove_destination(found)
 
     # What the world does
 
@@ -197,6 +221,18 @@ class Histories(RuleBasedStateMachine):
             engine.resume(self.rotation)  # It stops by itself where the application is gone.
             engine.advance(self.rotation.pk)
         assert self.delivered in self.azure.ours or self.delivered in self.taken
+        current = self.rotation.secrets.get(state="current")
+        assert str(current.key_id) == self.delivered
+        if str(current.key_id) in self.taken:
+            watch.watch(self.rotation.connection)
+            assert engine.advance(self.rotation.pk) == "failed"
+            self.now.shift(10)
+            assert engine.advance(self.rotation.pk) == "advanced"
+            assert self.delivered in self.azure.ours
+        engine.rotate_now(self.rotation, User.objects.get())
+        assert engine.advance(self.rotation.pk) == "advanced"
+        current = self.rotation.secrets.get(state="current")
+        assert set(self.rotation.destinations.values_list("delivered", flat=True)) == {current.pk}
         known = {str(one.key_id) for one in self.rotation.secrets.exclude(state="removed")}
         assert set(self.azure.ours) <= known
 

@@ -29,6 +29,7 @@ __all__ = ["azure", "connection", "hooks", "rotation"]
 FORM = {
     "interval": "30",
     "overlap": "3",
+    "lifetime": "0",
     "kind": "key-vault",
     "place": "team",
     "name": "hr-secret",
@@ -76,7 +77,7 @@ def test_application_has_one_rotation(
     browser: Browser, connection: AppConnection, azure: Azure
 ) -> None:
     add(browser, connection)
-    assert "has a rotation" in add(browser, connection).content.decode()
+    assert "has a rotation" in add(browser, connection, name="another").content.decode()
     assert Destination.objects.count() == 1
 
 
@@ -452,6 +453,24 @@ def test_stopped_run_begins_nothing(shared: Rotation) -> None:
     stop = threading.Event()
     stop.set()
     assert rotate_due(stop=stop).advanced == 0
+
+
+def test_run_that_is_stopped_ends_what_it_does_and_begins_nothing(
+    shared: Rotation, microsoft: Microsoft
+) -> None:
+    stop = threading.Event()
+    microsoft.before["proof"] = stop.set
+    Rotation.objects.create(
+        connection=shared.connection,
+        application_id=KEY_ID,
+        app_id=KEY_ID,
+        interval=shared.interval,
+        lifetime=shared.lifetime,
+        overlap=shared.overlap,
+    )
+    ticks: list[int] = []
+    summary = rotate_due(stop=stop, workers=1, tick=lambda done: ticks.append(done.total()))
+    assert (summary.advanced, ticks) == (1, [1])
 
 
 def test_failure_of_this_site_is_counted_and_logged_once_a_run(

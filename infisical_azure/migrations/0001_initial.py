@@ -205,17 +205,19 @@ class Migration(migrations.Migration):
             name='Destination',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('key-vault', 'Key Vault secret'), ('app-configuration', 'App Configuration key-value'), ('hook', 'This site')], max_length=32, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('key-vault', 'Key Vault secret'), ('app-configuration', 'App Configuration key-value'), ('key-vault-reference', 'App Configuration reference to Key Vault'), ('hook', 'This site')], max_length=32, verbose_name='kind')),
                 ('place', models.CharField(blank=True, max_length=64, verbose_name='vault or store')),
                 ('name', models.CharField(max_length=256, verbose_name='name')),
                 ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
                 ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                ('refers_to', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='references', to='infisical_azure.destination', verbose_name='Key Vault secret')),
                 ('delivered', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='infisical_azure.rotatedsecret')),
                 ('rotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='destinations', to='infisical_azure.rotation')),
             ],
             options={
                 'verbose_name': 'destination',
                 'verbose_name_plural': 'destinations',
+                'ordering': ['kind', 'place', 'name', 'label'],
             },
         ),
         migrations.CreateModel(

@@ -164,6 +164,7 @@ class Destination(models.Model):
     class Kind(models.TextChoices):
         KEY_VAULT = "key-vault", _("Key Vault secret")
         APP_CONFIGURATION = "app-configuration", _("App Configuration key-value")
+        REFERENCE = "key-vault-reference", _("App Configuration reference to Key Vault")
         HOOK = "hook", _("This site")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -174,6 +175,15 @@ class Destination(models.Model):
     name = models.CharField(_("name"), max_length=256)
     """Of the secret in the vault, or the key in the store."""
     label = models.CharField(_("label"), max_length=256, blank=True)
+    refers_to = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="references",
+        verbose_name=_("Key Vault secret"),
+    )
+    """The destination in Key Vault whose address a reference holds."""
     delivered = models.ForeignKey(
         RotatedSecret, models.SET_NULL, null=True, related_name="+", editable=False
     )
@@ -182,9 +192,11 @@ class Destination(models.Model):
     class Meta:
         verbose_name = _("destination")
         verbose_name_plural = _("destinations")
+        ordering = ["kind", "place", "name", "label"]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.place} {self.name}".replace("  ", " ")
+        label = f" ({self.label})" if self.label else ""
+        return f"{self.place} / {self.name}{label}"
 
 
 def shortest_lifetime(interval: timedelta, overlap: timedelta) -> timedelta:

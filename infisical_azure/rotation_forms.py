@@ -1,0 +1,197 @@
+"""The forms of a rotation: how often a client secret is replaced, and where it goes."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from .conf import conf
+from .forms import VERBATIM, OwnIds
+from .models import AppConnection, Destination, Rotation, shortest_lifetime
+
+Kind = Destination.Kind
+_DAY = timedelta(days=1)
+# Both kinds of names become part of a host's name (about-keys-secrets-certificates).
+_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,48}[A-Za-z0-9]")
+_VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
+
+
+class ScheduleForm(OwnIds, forms.Form):
+    """How often a client secret is replaced, and how long each works."""
+
+    interval = forms.TypedChoiceField(
+        label=_("Replace it every"),
+        coerce=int,
+        choices=[(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
+        initial=30,
+    )
+    overlap = forms.TypedChoiceField(
+        label=_("Keep the old one valid for"),
+        coerce=int,
+        choices=[(1, _("1 day")), (3, _("3 days")), (7, _("7 days")), (30, _("30 days"))],
+        initial=3,
+        help_text=_("Whatever uses it has that long to switch to the new one."),
+    )
+    lifetime = forms.TypedChoiceField(
+        label=_("Lifetime"),
+        coerce=int,
+        choices=[
+            (0, _("As short as is safe")),
+            (90, _("90 days")),
+            (180, _("180 days")),
+            (365, _("1 year")),
+            (730, _("2 years")),
+        ],
+        help_text=_(
+            "Each is valid for at least a week longer than it is used, should replacing it fail."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, days in self.initial.items():
+            choices = self.fields[name].choices  # type: ignore[attr-defined]
+            if days not in dict(choices):  # Chosen by code, which is free to.
+                label = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+                self.fields[name].choices = [*choices, (days, label)]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if cleaned.get("lifetime") and {"interval", "overlap"} <= cleaned.keys():
+            shortest = self._shortest_lifetime()
+            if timedelta(days=cleaned["lifetime"]) < shortest:
+                message = _("Too short for that: choose one of %(days)s days or more.")
+                params = {"days": -(-shortest // _DAY)}
+                self.add_error("lifetime", ValidationError(message, "too_short", params))
+        return cleaned
+
+    def _shortest_lifetime(self) -> timedelta:
+        days = (self.cleaned_data["interval"], self.cleaned_data["overlap"])
+        return shortest_lifetime(*(timedelta(days=one) for one in days))
+
+    @property
+    def schedule(self) -> dict[str, timedelta]:
+        """The valid input, as `rotation.reschedule` takes it."""
+        lifetime = timedelta(days=self.cleaned_data["lifetime"])
+        return {
+            "interval": timedelta(days=self.cleaned_data["interval"]),
+            "overlap": timedelta(days=self.cleaned_data["overlap"]),
+            "lifetime": lifetime or self._shortest_lifetime(),
+        }
+
+
+def schedule_of(rotation: Rotation) -> dict[str, int]:
+    """Return what the form shows of a rotation, in days."""
+    days = {name: getattr(rotation, name) // _DAY for name in ("interval", "overlap", "lifetime")}
+    if rotation.lifetime == shortest_lifetime(rotation.interval, rotation.overlap):
+        days["lifetime"] = 0
+    return days
+
+
+class DestinationForm(OwnIds, forms.ModelForm):
+    """Where a rotation delivers its client secrets to, from the next one on."""
+
+    class Meta:
+        model = Destination
+        fields = ("kind", "place", "name", "label", "refers_to")
+        labels = {"kind": _("Deliver it to"), "name": _("Secret or key")}
+        help_texts = {
+            "kind": _(
+                "The connected account needs the role Key Vault Secrets Officer, or App "
+                "Configuration Data Owner, there."
+            ),
+            "place": _("The name alone, such as “team-vault” for team-vault.vault.azure.net."),
+            "name": _("What it is called there. What has this name already gets the new value."),
+            "label": _("Only for App Configuration. Leave it empty where the key has none."),
+            "refers_to": _("Only for a reference: the key then holds its address, and no value."),
+        }
+        error_messages = {
+            "place": {"required": _("Enter the name of the vault or store.")},
+            "name": {"required": _("Enter the name of the secret or key.")},
+        }
+        widgets = {name: forms.TextInput(attrs=VERBATIM) for name in ("place", "name", "label")}
+
+    def __init__(
+        self,
+        *args: Any,
+        connection: AppConnection,
+        rotation: Rotation | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.connection = connection
+        self.rotation = rotation
+        self.fields["place"].required = True
+        without = set()
+        vaults = Destination.objects.filter(rotation=rotation, kind=Kind.KEY_VAULT)
+        if rotation is not None and vaults.exists():
+            self.fields["refers_to"].queryset = vaults  # type: ignore[attr-defined]
+            self.fields["refers_to"].initial = vaults.first()
+        else:
+            without.add(Kind.REFERENCE)
+            del self.fields["refers_to"]
+        hooks = conf.secret_hooks
+        if hooks:
+            self.fields["kind"].help_text += " " + _("This site itself needs no role.")
+            names = ", ".join(sorted(hooks))
+            self.fields["place"].help_text += " " + _("For this site: %s.") % names
+        else:
+            without.add(Kind.HOOK)
+        kinds = [one for one in Kind.choices if one[0] not in without]
+        self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind, place, name = (cleaned.get(key, "") for key in ("kind", "place", "name"))
+        in_store = kind in {Kind.APP_CONFIGURATION, Kind.REFERENCE}
+        if kind == Kind.HOOK:
+            if place and place not in conf.secret_hooks:
+                known = ", ".join(conf.secret_hooks)
+                self.add_error("place", _("This site takes it as: %s.") % known)
+        elif place and not _PLACE.fullmatch(place):
+            self.add_error("place", _("Enter the name: letters, digits and hyphens."))
+        if kind == Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
+            self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
+        if in_store and name in {".", ".."}:
+            self.add_error("name", _("App Configuration has no such key."))
+        if not in_store:
+            cleaned["label"] = ""
+        if kind != Kind.REFERENCE:
+            cleaned["refers_to"] = None
+        elif not cleaned.get("refers_to"):
+            self.add_error("refers_to", _("Choose the Key Vault secret that it refers to."))
+        if not self.errors:
+            self._refuse_a_second(**cleaned)
+        return cleaned
+
+    def _refuse_a_second(self, kind: str, place: str, name: str, label: str, **_rest: Any) -> None:
+        """Let no two destinations of the organization overwrite each other's."""
+        if kind == Kind.HOOK:
+            same = Q(rotation=self.rotation, kind=kind, place=place, name=name)
+        elif kind == Kind.KEY_VAULT:
+            same = Q(kind=kind, place__iexact=place, name__iexact=name)
+        else:
+            kinds = (Kind.APP_CONFIGURATION, Kind.REFERENCE)
+            same = Q(kind__in=kinds, place__iexact=place, name=name, label=label)
+        others = Destination.objects.filter(
+            same,
+            rotation__connection__organization=self.connection.organization_id,
+            rotation__connection__cloud=self.connection.cloud,
+        )
+        found = others.select_related("rotation").first()
+        if found is not None:
+            message = _("The rotation of %(application)s delivers there already.")
+            raise ValidationError(message, "taken", {"application": found.rotation})
+
+
+class RotationForm(DestinationForm, ScheduleForm):
+    """How often a client secret is replaced, and where the new one goes first."""
+
+    field_order = ("interval", "overlap", "lifetime", "kind", "place", "name", "label")
