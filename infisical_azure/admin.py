@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
-from . import health, rotation
+from . import health, obstacles, rotation
 from .models import AppConnection, RefreshToken, Rotation, SecretEvent
 from .own_secret import own_secret_warning
 
@@ -104,20 +104,15 @@ class AppConnectionAdmin(admin.ModelAdmin):
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
         return super().changelist_view(request, extra_context)
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: Any = None
-    ) -> HttpResponse:
-        # Here, since the deletion itself is one transaction, without room for calls.
-        if request.method == "POST":
-            found = self.get_object(request, object_id)
-            if found is not None and self.has_delete_permission(request, found):
-                rotation.end_all(found)
-        return super().delete_view(request, object_id, extra_context)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
-        for connection in queryset:
-            rotation.end_all(connection)
-        super().delete_queryset(request, queryset)
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], Any, set[str], list[Any]]:
+        """End the rotations once the deletion is confirmed; it is refused where that must wait."""
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        if request.POST.get("post") and not lacking and not protected:
+            kept = [one for one in objs if not rotation.end_all(one)]
+            protected = [f"{one}: {obstacles.NOT_ENDED}" for one in kept]
+        return found, counts, lacking, protected
 
     @admin.display(description=_("directory"), ordering="tenant_name")
     def directory(self, connection: AppConnection) -> str:

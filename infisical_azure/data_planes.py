@@ -12,11 +12,13 @@ from urllib.parse import quote
 import requests
 
 from . import transport
+from .anew import raised_anew
 from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
 
 KEY_VAULT = "Azure Key Vault"
 APP_CONFIGURATION = "Azure App Configuration"
+SERVICES = {KEY_VAULT, APP_CONFIGURATION}
 # The newest versions of the two APIs that are recorded for these operations.
 _VAULT_VERSION = "7.4"
 _STORE_VERSION = "2023-11-01"
@@ -52,12 +54,19 @@ def set_vault_secret(
 
 def vault_secret_tags(vault: str, name: str, *, token: Secret) -> dict[str, Any]:
     """Return the tags of the newest version of a vault's secret; none without a secret."""
+    return raised_anew(lambda: _vault_secret_tags(vault, name, token))
+
+
+def _vault_secret_tags(vault: str, name: str, token: Secret) -> dict[str, Any]:
     url = f"{vault}/secrets/{name}/?api-version={_VAULT_VERSION}"
     response = transport.fetch(url, service=KEY_VAULT, auth=transport.Bearer(token))
     if response.status_code == 404:
         return {}
     if response.status_code != 200:
-        raise _error(response, KEY_VAULT)
+        error = _error(response, KEY_VAULT)
+        if error.fault.error == "SecretDisabled":  # It can be replaced all the same.
+            return {}
+        raise error
     tags = transport.json_object(response, KEY_VAULT).get("tags")
     return tags if isinstance(tags, dict) else {}
 
@@ -107,23 +116,14 @@ def _put(
     token: Secret,
     media_type: str = "application/json",
 ) -> None:
-    """Send the body; raise a failure anew, as the frames of the first hold what was sent."""
-    failure: RemoteError | None = None
-    try:
-        response = transport.send(
-            "PUT",
-            url,
-            body,
-            service=service,
-            auth=transport.Bearer(token),
-            headers={"Content-Type": media_type},
-        )
-    except UnavailableError as error:
-        failure = UnavailableError(error.fault)
-    else:
-        failure = None if response.status_code == 200 else _error(response, service)
-    if failure is not None:
-        raise failure
+    auth, headers = transport.Bearer(token), {"Content-Type": media_type}
+
+    def put() -> None:
+        response = transport.send("PUT", url, body, service=service, auth=auth, headers=headers)
+        if response.status_code != 200:
+            raise _error(response, service)
+
+    raised_anew(put)
 
 
 def _error(response: requests.Response, service: str) -> RemoteError:

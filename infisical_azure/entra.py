@@ -21,6 +21,7 @@ from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error
 from requests_oauthlib import OAuth2Session
 
 from . import transport
+from .anew import raised_anew
 from .clouds import BUILT_IN, Cloud
 from .exceptions import Fault, RemoteError, UnavailableError
 from .logs import silence
@@ -63,9 +64,15 @@ class TokenReply:
 class _Session(OAuth2Session, transport.BoundedSession):
     """An OAuth2Session that is bounded and never follows a redirect with our secret."""
 
-    def __init__(self, client: Client, grant: oauthlib.oauth2.Client | None = None) -> None:
+    def __init__(
+        self, client: Client, grant: oauthlib.oauth2.Client | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(
-            client.client_id, client=grant, redirect_uri=client.redirect_uri, service=SERVICE
+            client.client_id,
+            client=grant,
+            redirect_uri=client.redirect_uri,
+            service=SERVICE,
+            **kwargs,
         )
         for kind in ("access_token_response", "refresh_token_response"):
             self.register_compliance_hook(kind, self._keep_reply)
@@ -236,7 +243,9 @@ def prove(cloud: Cloud, tenant_id: UUID, app_id: UUID, client_secret: Secret) ->
     UnavailableError. Source: entra-docs ``v2-oauth2-client-creds-grant-flow``.
     """
     client = Client(client_id=str(app_id), client_secret=client_secret, redirect_uri="")
-    with _Session(client, BackendApplicationClient(client.client_id)) as session:
+    grant = BackendApplicationClient(client.client_id)
+    # Each over a connection of its own: it may lead to another of Entra's servers.
+    with _Session(client, grant, is_apart=True) as session:
         _ask(
             lambda: session.fetch_token(
                 f"{cloud.authority}/{tenant_id}/oauth2/v2.0/token",
@@ -259,22 +268,17 @@ def fault_from_description(*, error: str, description: str, **facts: Any) -> Fau
 
 
 def _ask(request: Callable[[], object]) -> None:
-    """
-    Make a token request, and raise its failure anew.
+    """Make a token request, and raise its failure anew."""
 
-    The traceback of the first one leads through frames that hold the request with all
-    its secrets, and the texts of some errors quote it; reports would show them.
-    """
-    failure: RemoteError | None = None
-    with silence():
+    def ask() -> None:
         try:
             request()
-        except RemoteError as error:
-            failure = type(error)(error.fault)
         except (OAuth2Error, ValueError):
-            failure = UnavailableError(Fault(service=SERVICE, error="unreadable_answer"))
-    if failure is not None:
-        raise failure
+            fault = Fault(service=SERVICE, error="unreadable_answer")
+            raise UnavailableError(fault) from None
+
+    with silence():
+        raised_anew(ask)
 
 
 def _usable_reply(response: requests.Response) -> dict[str, Any]:

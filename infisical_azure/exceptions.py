@@ -29,6 +29,10 @@ class DeliveryError(InfisicalAzureError):
     """A hook of the site did not take a client secret."""
 
 
+class UnforeseenError(InfisicalAzureError):
+    """Something failed that nobody foresaw where secrets were at hand; says what and where."""
+
+
 class AuthorizationError(InfisicalAzureError):
     """An OAuth round trip that must not be completed; `code` names the problem."""
 

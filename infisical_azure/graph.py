@@ -12,6 +12,7 @@ from uuid import UUID
 import requests
 
 from . import transport
+from .anew import raised_anew
 from .clouds import Cloud
 from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
@@ -151,10 +152,11 @@ class GraphClient:
             "startDateTime": _timestamp(starts_at),
             "endDateTime": _timestamp(expires_at),
         }
-        response = self._post(
-            f"/applications/{object_id}/addPassword", {"passwordCredential": body}
-        )
-        data = self._object(response)
+        path = f"/applications/{object_id}/addPassword"
+        return raised_anew(lambda: self._issued(path, {"passwordCredential": body}))
+
+    def _issued(self, path: str, body: dict[str, Any]) -> IssuedSecret:
+        data = self._object(self._post(path, body))
         value = Secret(str(data.pop("secretText", None) or ""))
         if not (value and is_guid(str(data.get("keyId", "")))):
             raise _unreadable()

@@ -106,6 +106,11 @@ UNCERTAIN_ISSUE = Problem(
         "If it is there, remove it. Then add another one."
     ),
 )
+#: Of rotations that can't be ended now.
+NOT_ENDED = _(
+    "A rotation is being worked on, or something of it may still turn up in Azure. "
+    "Try again in a quarter of an hour."
+)
 _ACTORS = {
     Reaction.RETRY: Actor.NOBODY,
     Reaction.RECONNECT: Actor.ORGANIZATION_ADMIN,
@@ -160,7 +165,7 @@ _OF_ROTATION = {
 }
 #: As it may also be that the name was mistyped: a vault that isn't there can't be reached.
 _UNREACHED_DESTINATION = Problem(
-    code="microsoft_unavailable",
+    code="destination_unavailable",
     title=_("The destination could not be reached"),
     what=_WAITS,
     actor=Actor.YOU,
@@ -169,6 +174,7 @@ _UNREACHED_DESTINATION = Problem(
         "remove that one. Otherwise wait: it is tried again."
     ),
 )
+_MORE_OF_ROTATION = (_THROTTLED, _UNAVAILABLE, _UNREACHED_DESTINATION)
 _REFUSED_BY_DESTINATION = Problem(
     code="destination_refused",
     title=_("The destination does not take the new client secret"),
@@ -200,7 +206,7 @@ def rotation_obstacle(rotation: Rotation) -> Problem | None:
         return None
     if code == _MISSING_WHILE_PAUSED.code and rotation.is_paused:
         return _MISSING_WHILE_PAUSED
-    known = _OF_ROTATION | _BY_CODE | {one.code: one for one in (_THROTTLED, _UNAVAILABLE)}
+    known = _OF_ROTATION | _BY_CODE | {one.code: one for one in _MORE_OF_ROTATION}
     if code in health.REASONS and code not in known:
         return Problem(
             code=code,
@@ -209,10 +215,10 @@ def rotation_obstacle(rotation: Rotation) -> Problem | None:
             actor=Actor.ORGANIZATION_ADMIN,
             next_step=_("Open the connection: it says what to do."),
         )
-    if rotation.secrets.filter(state=RotatedSecret.State.PROVEN).exists():
-        known |= {_UNAVAILABLE.code: _UNREACHED_DESTINATION}
-        return known.get(code, _REFUSED_BY_DESTINATION)
-    return known.get(code, _REFUSED)
+    # What Entra says has an AADSTS number; else it is the destination that is written to then.
+    is_delivered = rotation.secrets.filter(state=RotatedSecret.State.PROVEN).exists()
+    is_destination = is_delivered and rotation.aadsts is None
+    return known.get(code, _REFUSED_BY_DESTINATION if is_destination else _REFUSED)
 
 
 def obstacle_of(error: RemoteError | TokenUnavailableError) -> Problem:

@@ -1,11 +1,11 @@
-"""How long to leave Microsoft alone after a failure."""
+"""How long to leave Microsoft alone after a failure, and whether it passes by itself."""
 
 from __future__ import annotations
 
 import random
 from datetime import timedelta
 
-from .exceptions import Fault
+from .exceptions import Fault, Reaction, RemoteError, TokenUnavailableError, UnavailableError
 
 _FIRST = timedelta(seconds=30)
 # What Microsoft asks for is heeded, but not for ever.
@@ -18,3 +18,12 @@ def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> ti
         return min(fault.retry_after, _LONGEST_WISH)
     pause: timedelta = min(_FIRST * 2 ** min(failures, 10), longest)
     return pause * random.uniform(0.8, 1.2)  # noqa: S311
+
+
+def passes(error: Exception) -> bool:
+    """Say whether a failure is likely to be over before a person could act."""
+    if isinstance(error, TokenUnavailableError):
+        return error.reaction is Reaction.RETRY
+    if isinstance(error, RemoteError):
+        return isinstance(error, UnavailableError) or error.fault.http_status == 409
+    return False

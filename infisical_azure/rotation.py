@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
-from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from . import data_planes
 from .exceptions import (
     DecryptionError,
     DeliveryError,
-    Reaction,
     RemoteError,
     TokenUnavailableError,
     UnavailableError,
 )
 from .models import AppConnection, Destination, RotatedSecret, Rotation, database
-from .pauses import pause_after
+from .pauses import passes, pause_after
 from .rotation_steps import Overtaken, Waiting, abandon, due_after, lease, next_step
 from .signals import rotation_failed, rotation_recovered
 
@@ -32,6 +35,7 @@ _FAILURES = (
     TokenUnavailableError, RemoteError, DeliveryError, DecryptionError, ImproperlyConfigured
 )  # fmt: skip
 
+logger = logging.getLogger(__name__)
 _GONE = "Request_ResourceNotFound"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(hours=1)
 #: A passing fault is told of when it has lasted so long.
@@ -42,20 +46,35 @@ def rotate_now(rotation: Rotation, user: User) -> None:
     """Let the next one begin when the rotation is advanced, whatever the interval."""
     now = timezone.now()
     Rotation.objects.filter(pk=rotation.pk).update(
-        due_at=now, wake_at=now, paused_at=None, wanted_by=user, told_at=None
+        due_at=now, wake_at=now, wished_at=now, paused_at=None, wanted_by=user
     )
 
 
 def pause(rotation: Rotation) -> None:
     """Begin nothing and remove nothing from now on; what is begun comes to its end."""
-    Rotation.objects.filter(pk=rotation.pk).update(paused_at=timezone.now())
+    now = timezone.now()
+    Rotation.objects.filter(pk=rotation.pk).update(paused_at=now, wake_at=now)
 
 
 def resume(rotation: Rotation) -> None:
     """Go on as the interval says."""
-    Rotation.objects.filter(pk=rotation.pk).update(
-        paused_at=None, wake_at=timezone.now(), told_at=None
-    )
+    now = timezone.now()
+    Rotation.objects.filter(pk=rotation.pk).update(paused_at=None, wake_at=now, wished_at=now)
+
+
+@contextmanager
+def changing(rotation: Rotation) -> Iterator[None]:
+    """
+    Save what the block saves in one transaction, and let the rotation heed it at once.
+
+    One at a time, and apart from each step. Raises Rotation.DoesNotExist for one that
+    is gone.
+    """
+    with transaction.atomic(using=database()):
+        # This UPDATE locks the row until the commit.
+        if not Rotation.objects.filter(pk=rotation.pk).update(wake_at=timezone.now()):
+            raise Rotation.DoesNotExist
+        yield
 
 
 def reschedule(
@@ -64,8 +83,8 @@ def reschedule(
     """Rotate at another interval; what is superseded already keeps its dates."""
     now = timezone.now()
     rows = Rotation.objects.filter(pk=rotation.pk)
-    with transaction.atomic(using=database()):
-        rows.update(interval=interval, lifetime=lifetime, overlap=overlap, wake_at=now)
+    with changing(rotation):
+        rows.update(interval=interval, lifetime=lifetime, overlap=overlap)
         rotation.refresh_from_db()
         current = rotation.secrets.filter(state=RotatedSecret.State.CURRENT).first()
         # One that is wanted by now stays wanted.
@@ -75,12 +94,8 @@ def reschedule(
 
 def remove_destination(destination: Destination) -> bool:
     """Deliver there no longer, nor to what refers to it; False where nothing would be left."""
-    with transaction.atomic(using=database()):
-        # This UPDATE lets one at a time decide what is left.
-        rows = Rotation.objects.filter(pk=destination.rotation_id)
-        rows.update(wake_at=timezone.now())
-        others = Destination.objects.filter(rotation=destination.rotation_id)
-        is_last = not others.exclude(Q(pk=destination.pk) | Q(refers_to=destination)).exists()
+    with changing(destination.rotation):
+        is_last = destination.is_last
         if not is_last:
             destination.delete()
     return not is_last
@@ -105,17 +120,18 @@ def advance(rotation_id: UUID) -> str:
                 steps += 1
             is_over = _rest(rotation)
     except Waiting as waiting:
-        rotation.holding().update(lease_until=None, wake_at=waiting.until)
+        _give_back(rotation, wake_at=waiting.until)
         return "waiting"
     except Overtaken:
         return "skipped"
     except _FAILURES as error:
         return "failed" if _note_failure(rotation, error) else "skipped"
-    except ObjectDoesNotExist:  # Deleted meanwhile.
-        return "skipped"
-    except DatabaseError:
+    except Exception as error:
         rotation.release()
-        raise
+        is_there = Rotation.objects.filter(pk=rotation.pk).exists()
+        if is_there or not isinstance(error, ObjectDoesNotExist):
+            raise
+        return "skipped"  # Ended meanwhile.
     return "advanced" if steps else "waiting"
 
 
@@ -146,24 +162,31 @@ def end(rotation_id: UUID) -> bool:
     return bool(rotation.holding().delete()[0])
 
 
-def end_all(connection: AppConnection) -> None:
-    """Remove what the rotations of a connection have not delivered, as far as that goes."""
-    for rotation_id in connection.rotations.values_list("pk", flat=True):
-        with suppress(*_FAILURES):
-            end(rotation_id)
+def end_all(connection: AppConnection) -> bool:
+    """
+    End the rotations of a connection that is to be deleted.
+
+    Return False where one can't be ended yet, as `end` does. What Microsoft refuses,
+    or a connection without access can't ask for, is logged and left behind.
+    """
+    is_ended = True
+    for rotation in connection.rotations.all():
+        try:
+            is_ended = end(rotation.pk) and is_ended
+        except _FAILURES as error:
+            logger.warning("What the rotation of %s has begun is left behind: %s", rotation, error)
+    return is_ended
 
 
 def _rest(rotation: Rotation) -> bool:
     """Nothing is left to do: note when there will be; False if somebody wants more by now."""
-    times = [rotation.sweep_at] if rotation.sweep_at else []
+    times = [at for at in (rotation.sweep_at, rotation.missed_at) if at]
     if not rotation.is_paused:
         retiring = rotation.secrets.filter(state=RotatedSecret.State.RETIRING)
         times += [at for at in retiring.values_list("retire_at", flat=True) if at]
         times += [rotation.due_at]
     was_told = rotation.told_at is not None
-    wanted = ("due_at", "paused_at", "sweep_at")
-    same = rotation.holding().filter(**{name: getattr(rotation, name) for name in wanted})
-    changed = same.update(
+    is_over = _unless_wished(rotation).update(
         lease_until=None,
         wake_at=min(times, default=None),
         failures=0,
@@ -174,46 +197,52 @@ def _rest(rotation: Rotation) -> bool:
         correlation_id="",
         trace_id="",
     )
-    if changed and was_told:
+    if is_over and was_told:
         rotation_recovered.send_robust(Rotation, rotation=rotation)
-    return bool(changed)
+    return bool(is_over)
+
+
+def _unless_wished(rotation: Rotation) -> QuerySet[Any]:
+    """Return the row that we hold, if nobody has wanted anything of it since we looked."""
+    return rotation.holding().filter(wake_at=rotation.wake_at)
+
+
+def _give_back(rotation: Rotation, **facts: Any) -> bool:
+    """End the lease and save these facts; what somebody wants by now comes first."""
+    is_saved = _unless_wished(rotation).update(lease_until=None, **facts)
+    if not is_saved:
+        rotation.release()
+    return bool(is_saved)
 
 
 # Failures
 
 
 def _note_failure(rotation: Rotation, error: Failure) -> bool:
-    """Remember it and when to try again, and tell once; return False if overtaken."""
+    """Remember it and when to try again, and tell once; return False where that is at once."""
     now = timezone.now()
     fault = error.fault if isinstance(error, RemoteError) else None
     since = rotation.failing_since or now
     code, before = _code_of(error), rotation.problem
-    is_loud = not _passes(error) or now - since >= _TOLD_AFTER
-    tells = is_loud and (rotation.told_at is None or (code == _GONE and before != _GONE))
+    is_loud = not passes(error) or now - since >= _TOLD_AFTER
+    told_at, wished_at = rotation.told_at, rotation.wished_at
+    is_told = told_at is not None and (wished_at is None or wished_at <= told_at)
+    tells = is_loud and (not is_told or (code == _GONE and before != _GONE))
     is_over = code == before == _GONE  # Graph says so at times of what it has only just made.
     rotation.explain(code, fault)
     wait = max(pause_after(rotation.failures, fault, longest=_LONGEST_PAUSE), _SHORTEST_PAUSE)
-    changed = rotation.holding().update(
-        lease_until=None,
+    is_noted = _give_back(
+        rotation,
         wake_at=None if is_over else now + wait,
         failures=rotation.failures + 1,
         failing_since=since,
-        told_at=now if tells else rotation.told_at,
+        told_at=now if tells else told_at,
         **({"paused_at": now} if is_over else {}),
         **{name: getattr(rotation, name) for name in Rotation.EXPLANATION},
     )
-    if changed and tells:
+    if is_noted and tells:
         rotation_failed.send_robust(Rotation, rotation=rotation)
-    return bool(changed)
-
-
-def _passes(error: Failure) -> bool:
-    """Say whether it is likely to pass by itself."""
-    if isinstance(error, TokenUnavailableError):
-        return error.reaction is Reaction.RETRY
-    if isinstance(error, RemoteError):
-        return isinstance(error, UnavailableError) or error.fault.http_status == 409
-    return False
+    return is_noted
 
 
 def _code_of(error: Failure) -> str:
@@ -221,7 +250,10 @@ def _code_of(error: Failure) -> str:
         case TokenUnavailableError():
             return error.problem
         case UnavailableError():
-            return "throttled" if error.fault.http_status == 429 else "microsoft_unavailable"
+            if error.fault.http_status == 429:
+                return "throttled"
+            is_ours = error.fault.service in data_planes.SERVICES
+            return "destination_unavailable" if is_ours else "microsoft_unavailable"
         case RemoteError():
             return error.fault.error or "graph_refused"
         case DeliveryError():

@@ -18,8 +18,9 @@ from .models import AppConnection, Destination, Rotation, shortest_lifetime
 
 Kind = Destination.Kind
 _DAY = timedelta(days=1)
-# Both kinds of names become part of a host's name (about-keys-secrets-certificates).
-_PLACE = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,48}[A-Za-z0-9]")
+# Both become part of a host's name (azure-resource-manager, resource-name-rules).
+_VAULT = re.compile(r"(?=.{3,24}\Z)[A-Za-z](-?[A-Za-z0-9])+")
+_STORE = re.compile(r"(?=.{5,50}\Z)[A-Za-z0-9](-{0,2}[A-Za-z0-9])+")
 _VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 
 
@@ -54,45 +55,48 @@ class ScheduleForm(OwnIds, forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rotation: Rotation | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, days in self.initial.items():
+        self.now = _schedule_of(rotation) if rotation else {}
+        for name, value in self.now.items():
+            self.initial[name] = days = value // _DAY
             choices = self.fields[name].choices  # type: ignore[attr-defined]
             if days not in dict(choices):  # Chosen by code, which is free to.
                 label = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
-                self.fields[name].choices = [*choices, (days, label)]  # type: ignore[attr-defined]
+                self.fields[name].choices = [  # type: ignore[attr-defined]
+                    *choices,
+                    (days, str(value) if value % _DAY else label),
+                ]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if cleaned.get("lifetime") and {"interval", "overlap"} <= cleaned.keys():
-            shortest = self._shortest_lifetime()
-            if timedelta(days=cleaned["lifetime"]) < shortest:
+        if {"interval", "overlap", "lifetime"} <= cleaned.keys():
+            schedule = self.schedule
+            shortest = shortest_lifetime(schedule["interval"], schedule["overlap"])
+            if schedule["lifetime"] < shortest:
                 message = _("Too short for that: choose one of %(days)s days or more.")
                 params = {"days": -(-shortest // _DAY)}
                 self.add_error("lifetime", ValidationError(message, "too_short", params))
         return cleaned
 
-    def _shortest_lifetime(self) -> timedelta:
-        days = (self.cleaned_data["interval"], self.cleaned_data["overlap"])
-        return shortest_lifetime(*(timedelta(days=one) for one in days))
-
     @property
     def schedule(self) -> dict[str, timedelta]:
         """The valid input, as `rotation.reschedule` takes it."""
-        lifetime = timedelta(days=self.cleaned_data["lifetime"])
-        return {
-            "interval": timedelta(days=self.cleaned_data["interval"]),
-            "overlap": timedelta(days=self.cleaned_data["overlap"]),
-            "lifetime": lifetime or self._shortest_lifetime(),
-        }
+        interval, overlap, lifetime = map(self._chosen, ("interval", "overlap", "lifetime"))
+        lifetime = lifetime or shortest_lifetime(interval, overlap)
+        return {"interval": interval, "overlap": overlap, "lifetime": lifetime}
+
+    def _chosen(self, name: str) -> timedelta:
+        """Return the choice; what holds now, to the second, where that was left alone."""
+        days, now = self.cleaned_data[name], self.now.get(name)
+        return now if now is not None and now // _DAY == days else timedelta(days=days)
 
 
-def schedule_of(rotation: Rotation) -> dict[str, int]:
-    """Return what the form shows of a rotation, in days."""
-    days = {name: getattr(rotation, name) // _DAY for name in ("interval", "overlap", "lifetime")}
+def _schedule_of(rotation: Rotation) -> dict[str, timedelta]:
+    now = {name: getattr(rotation, name) for name in ("interval", "overlap", "lifetime")}
     if rotation.lifetime == shortest_lifetime(rotation.interval, rotation.overlap):
-        days["lifetime"] = 0
-    return days
+        now["lifetime"] = timedelta(0)
+    return now
 
 
 class DestinationForm(OwnIds, forms.ModelForm):
@@ -155,12 +159,14 @@ class DestinationForm(OwnIds, forms.ModelForm):
             if place and place not in conf.secret_hooks:
                 known = ", ".join(conf.secret_hooks)
                 self.add_error("place", _("This site takes it as: %s.") % known)
-        elif place and not _PLACE.fullmatch(place):
-            self.add_error("place", _("Enter the name: letters, digits and hyphens."))
+        elif in_store and place and not _STORE.fullmatch(place):
+            self.add_error("place", _("A store's name has 5 to 50 letters, digits and hyphens."))
+        elif kind == Kind.KEY_VAULT and place and not _VAULT.fullmatch(place):
+            self.add_error("place", _("A vault's name has 3 to 24 letters, digits and hyphens."))
         if kind == Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
             self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
-        if in_store and name in {".", ".."}:
-            self.add_error("name", _("App Configuration has no such key."))
+        if in_store and (name in {".", ".."} or "%" in name):
+            self.add_error("name", _("App Configuration allows no such key."))
         if not in_store:
             cleaned["label"] = ""
         if kind != Kind.REFERENCE:
@@ -168,11 +174,21 @@ class DestinationForm(OwnIds, forms.ModelForm):
         elif not cleaned.get("refers_to"):
             self.add_error("refers_to", _("Choose the Key Vault secret that it refers to."))
         if not self.errors:
-            self._refuse_a_second(**cleaned)
+            self.refuse_a_second()
         return cleaned
 
-    def _refuse_a_second(self, kind: str, place: str, name: str, label: str, **_rest: Any) -> None:
-        """Let no two destinations of the organization overwrite each other's."""
+    def refuse_a_second(self) -> None:
+        """
+        Let no two destinations of the organization overwrite each other's.
+
+        Raises ValidationError, also where what it refers to is gone.
+        """
+        kind, place, name, label = (
+            self.cleaned_data.get(key, "") for key in ("kind", "place", "name", "label")
+        )
+        target = self.cleaned_data["refers_to"]
+        if target and not Destination.objects.filter(pk=target.pk).exists():
+            raise ValidationError(_("What it refers to was removed meanwhile."), "gone")
         if kind == Kind.HOOK:
             same = Q(rotation=self.rotation, kind=kind, place=place, name=name)
         elif kind == Kind.KEY_VAULT:

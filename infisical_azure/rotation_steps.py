@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -17,10 +17,18 @@ from . import entra
 from .applications import may_have_happened, take_away
 from .conf import conf
 from .delivery import deliver
-from .exceptions import DeliveryError, Fault, RemoteError, TokenUnavailableError
+from .exceptions import (
+    DecryptionError,
+    DeliveryError,
+    Fault,
+    RemoteError,
+    TokenUnavailableError,
+)
 from .graph import SERVICE, Application, ClientSecret, GraphClient
 from .models import HeldSecret, RotatedSecret, Rotation, database
 from .on_behalf import on_behalf_of
+from .pauses import passes
+from .secret import Secret
 from .signals import secret_rotated
 
 Result = TypeVar("Result")
@@ -35,9 +43,14 @@ SWEEP_AFTER = timedelta(minutes=15)
 _PROVE_AGAIN = timedelta(seconds=5)
 #: Longer than Entra has been seen to take; then it counts as a failure.
 _PROVEN_WITHIN = timedelta(minutes=10)
+#: However short an interval code has chosen: the directory would fill up.
+_SHORTEST_INTERVAL = timedelta(minutes=1)
 _FULL = "Directory_ResourceSizeExceeded"
 #: What others than the lease's holder may change.
-_WANTED = ("due_at", "paused_at", "sweep_at", "wanted_by_id", "interval", "lifetime", "overlap")
+_WANTED = (
+    *("wake_at", "due_at", "paused_at", "sweep_at", "missed_at", "wanted_by_id", "wished_at"),
+    *("interval", "lifetime", "overlap"),
+)
 
 
 class Overtaken(Exception):
@@ -72,6 +85,8 @@ def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
             return step
     if rotation.sweep_at is not None and rotation.sweep_at <= now:
         return lambda: _sweep(rotation)
+    if rotation.missed_at is not None and rotation.missed_at <= now:
+        return lambda: _look_for_current(rotation)
     return None
 
 
@@ -167,7 +182,7 @@ def _make_room(rotation: Rotation, error: Exception) -> None:
 def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
     """Find out whether an answer was lost, and remove what it would have told of."""
     asked_at = secret.asked_at or timezone.now()
-    removed = _remove_orphans(rotation, _look(rotation).secrets)
+    removed = _remove_orphans(rotation)
     settled_at = asked_at + SETTLES_WITHIN
     if not removed and timezone.now() < settled_at:
         raise Waiting(settled_at)
@@ -181,8 +196,7 @@ def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
 
 def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
     """Sign in with it so often in a row that all of Entra knows it."""
-    connection = rotation.connection
-    value = HeldSecret.objects.get(of=secret).secret
+    connection, value = rotation.connection, _value_of(secret)
     for number in range(conf.rotation_proofs):
         if number:
             time.sleep(conf.rotation_proof_pause)
@@ -202,6 +216,13 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
     with _fenced(rotation):
         secret.state, secret.proven_at = State.PROVEN, timezone.now()
         secret.save(update_fields=["state", "proven_at"])
+
+
+def _value_of(secret: RotatedSecret) -> Secret:
+    held = HeldSecret.objects.filter(of=secret).first()
+    if held is None:
+        raise DecryptionError(f"The value of {secret} is gone.")
+    return held.secret
 
 
 def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
@@ -232,20 +253,22 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
     if proven_at is None or timezone.now() - proven_at > _PROVEN_WITHIN:
         _prove(rotation, secret)  # An old proof proves nothing; it is delivered in the next step.
         return
-    value = HeldSecret.objects.get(of=secret).secret
+    value = _value_of(secret)
     failure: Exception | None = None
-    lacking = rotation.destinations.exclude(delivered=secret)
+    lacking = rotation.destinations.exclude(delivered=secret).select_related("refers_to")
     # What refers to another destination comes after it, and only where that one has it.
-    for destination in lacking.order_by(F("refers_to").asc(nulls_first=True), "pk"):
+    for destination in lacking.order_by(F("refers_to").asc(nulls_first=True), "kind", "place"):
         target = destination.refers_to
-        if target is not None and target.delivered_id != secret.pk:
+        if target and not rotation.destinations.filter(pk=target.pk, delivered=secret).exists():
             continue
         destination.rotation = secret.rotation = rotation
         _renew_lease(rotation)
         try:
             deliver(destination, secret, value)
         except (TokenUnavailableError, RemoteError, DeliveryError) as error:
-            failure = error  # The others get it all the same.
+            # The others get it all the same. What needs a person is told rather than what passes.
+            if failure is None or passes(failure):
+                failure = error
             continue
         with _fenced(rotation):
             # Somebody may have removed it meanwhile.
@@ -259,10 +282,12 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
 def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     now = timezone.now()
     with _fenced(rotation):
+        if rotation.destinations.exclude(delivered=secret).exists():
+            return  # Somebody has added one meanwhile.
         _look_again(rotation)
-        rotation.secrets.filter(state=State.CURRENT).update(
-            state=State.RETIRING, retire_at=now + rotation.overlap
-        )
+        for old in rotation.secrets.filter(state=State.CURRENT):
+            old.state, old.retire_at = State.RETIRING, _retire_at(old, now + rotation.overlap)
+            old.save(update_fields=["state", "retire_at"])
         secret.state, secret.delivered_at = State.CURRENT, now
         secret.save(update_fields=["state", "delivered_at"])
         HeldSecret.objects.filter(of=secret).delete()
@@ -275,11 +300,19 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     )
 
 
+def _retire_at(old: RotatedSecret, overlap_ends_at: datetime) -> datetime:
+    """Return when its overlap is over: at the latest when it ends by itself."""
+    if old.expires_at is None or old.has_ended:
+        return overlap_ends_at
+    return min(overlap_ends_at, old.expires_at)
+
+
 def due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datetime:
     """Return when the one after this is due: earlier where this one was delivered late."""
     to_spare = (rotation.lifetime - rotation.interval - rotation.overlap) / 2
     latest = (secret.expires_at or now + rotation.lifetime) - rotation.overlap - to_spare
-    return min(now + rotation.interval, max(latest, now + timedelta(hours=1)))
+    due_at = min(now + rotation.interval, max(latest, now + timedelta(hours=1)))
+    return max(due_at, now + _SHORTEST_INTERVAL)
 
 
 def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
@@ -287,39 +320,49 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
     present = {one.key_id for one in _look(rotation).secrets}
     current = rotation.secrets.get(state=State.CURRENT)
     if current.key_id not in present:
-        raise Waiting(_replace_lost(rotation, current))
+        raise Waiting(_visible_at_last(rotation, current))
     if secret.key_id is not None and secret.key_id in present:
         _take_away(rotation, secret.key_id)
     _note_removed(rotation, secret)
 
 
-def _replace_lost(rotation: Rotation, current: RotatedSecret) -> datetime:
+def _visible_at_last(rotation: Rotation, current: RotatedSecret) -> datetime:
     """
-    Make the next one at once, and raise the alarm, as somebody removed the one in use.
+    Return until when the one in use may just not be visible yet.
 
-    Return when to look again where it may just not be visible yet.
+    When that is over somebody has removed it: makes the next one due, and raises the alarm.
     """
     now = timezone.now()
-    seen_by = (current.issued_at or now) + SWEEP_AFTER
-    if now < seen_by:
-        return seen_by
+    visible_at = (current.issued_at or now) + SWEEP_AFTER
+    if now < visible_at:
+        return visible_at
     with _fenced(rotation):
         rotation.due_at = now
         rotation.save(update_fields=["due_at"])
+        if not current.has_ended:
+            current.expires_at = now
+            current.save(update_fields=["expires_at"])
     raise RemoteError(Fault(service=SERVICE, error="current_secret_missing"))
 
 
 def _sweep(rotation: Rotation) -> None:
-    """Look for what may have turned up, and whether the one in use is still there."""
-    seen = _look(rotation).secrets
-    _remove_orphans(rotation, seen)
+    """Look once more for what has turned up since its answer was lost."""
+    _remove_orphans(rotation)
+    with _fenced(rotation):
+        rotation.sweep_at = None
+        rotation.save(update_fields=["sweep_at"])
+
+
+def _look_for_current(rotation: Rotation) -> None:
+    """See whether the one in use is in the directory, as a watch has not seen it."""
+    present = {one.key_id for one in _look(rotation).secrets}
     current = rotation.secrets.filter(state=State.CURRENT).first()
     later = None
-    if current is not None and current.key_id not in {one.key_id for one in seen}:
-        later = _replace_lost(rotation, current)
+    if current is not None and current.key_id not in present:
+        later = _visible_at_last(rotation, current)
     with _fenced(rotation):
-        rotation.sweep_at = later
-        rotation.save(update_fields=["sweep_at"])
+        # Another watch may have missed it since we looked.
+        rotation.holding().filter(missed_at=rotation.missed_at).update(missed_at=later)
 
 
 def abandon(rotation: Rotation) -> None:
@@ -343,7 +386,7 @@ def abandon(rotation: Rotation) -> None:
     if rotation.sweep_at is not None:
         if now < rotation.sweep_at:
             raise Waiting(rotation.sweep_at)
-        _remove_orphans(rotation, _look(rotation).secrets)
+        _remove_orphans(rotation)
 
 
 _PENDING_STEPS = {State.INTENDED: _issue, State.ISSUED: _prove, State.PROVEN: _deliver}
@@ -360,13 +403,14 @@ def _look(rotation: Rotation) -> Application:
     return _graph(rotation, lambda graph: graph.application(rotation.application_id))
 
 
-def _remove_orphans(rotation: Rotation, seen: Iterable[ClientSecret]) -> bool:
+def _remove_orphans(rotation: Rotation) -> bool:
     """
-    Remove those seen that are ours and whose value nobody knows; say whether there were any.
+    Remove client secrets of ours whose value nobody knows; return whether there were any.
 
     Ours are those that bear the marker of one of our rows under another key id, from
     before that row's was issued: somebody else's, or a copy of the name, is never touched.
     """
+    seen = _look(rotation).secrets
     # Read after looking, and by whoever still holds it: what another has issued meanwhile
     # must not be taken for an orphan.
     with _fenced(rotation):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -19,7 +19,7 @@ from . import obstacles, rotation
 from .application_views import ApplicationMixin, DirectoryMixin
 from .forms import ConfirmForm
 from .models import Destination, RotatedSecret, Rotation, database
-from .rotation_forms import DestinationForm, RotationForm, ScheduleForm, schedule_of
+from .rotation_forms import DestinationForm, RotationForm, ScheduleForm
 
 _TOLD = {
     "advanced": (messages.SUCCESS, _("A new client secret is delivered and in use.")),
@@ -83,9 +83,9 @@ class RotationMixin(DirectoryMixin):
         return self.url("rotation_detail", pk=self.connection.pk, rotation=self.rotation.pk)
 
 
-def by_state(secrets: Iterable[RotatedSecret]) -> dict[str, Any]:
+def by_state(rotation: Rotation) -> dict[str, Any]:
     """Tell the client secret in use from the one to come and those before it."""
-    found = list(secrets)
+    found = list(rotation.secrets.exclude(state=RotatedSecret.State.REMOVED))
     return {
         "current": next((one for one in found if one.state == one.State.CURRENT), None),
         "pending": next((one for one in found if one.state in one.PENDING), None),
@@ -100,11 +100,10 @@ class RotationDetailView(RotationMixin, TemplateView):
     history_size = 20
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        secrets = list(self.rotation.secrets.select_related("user")[: self.history_size])
         return super().get_context_data(
             **kwargs,
-            secrets=secrets,
-            **by_state(secrets),
+            secrets=self.rotation.secrets.select_related("user")[: self.history_size],
+            **by_state(self.rotation),
             destinations=self.rotation.destinations.select_related("refers_to"),
             obstacle=obstacles.rotation_obstacle(self.rotation),
         )
@@ -141,8 +140,8 @@ class RotationEditView(RotationMixin, FormView):
     form_class = ScheduleForm
     template_name = "infisical_azure/rotation_edit.html"
 
-    def get_initial(self) -> dict[str, Any]:
-        return schedule_of(self.rotation)
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "rotation": self.rotation}
 
     def form_valid(self, form: ScheduleForm) -> HttpResponse:
         rotation.reschedule(self.rotation, **form.schedule)
@@ -163,7 +162,13 @@ class DestinationAddView(RotationMixin, FormView):
 
     def form_valid(self, form: DestinationForm) -> HttpResponse:
         form.instance.rotation = self.rotation
-        form.save()
+        try:
+            with rotation.changing(self.rotation):
+                form.refuse_a_second()
+                form.save()
+        except ValidationError as error:
+            form.add_error(None, error)
+            return self.form_invalid(form)
         added = _("The destination is added. It gets the next client secret: rotate now, or wait.")
         messages.success(self.request, added, fail_silently=True)
         return redirect(self.own_url())
@@ -182,13 +187,7 @@ class DestinationRemoveView(RotationMixin, TemplateView):
         return found
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        others = self.rotation.destinations.exclude(pk=self.destination.pk)
-        own = {
-            "destination": self.destination,
-            "references": self.destination.references.all(),
-            "is_last": not others.exclude(refers_to=self.destination).exists(),
-        }
-        return super().get_context_data(**{**kwargs, **own})
+        return super().get_context_data(**{**kwargs, "destination": self.destination})
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not rotation.remove_destination(self.destination):
@@ -208,15 +207,11 @@ class RotationRemoveView(RotationMixin, FormView):
         return {**super().get_form_kwargs(), "expected": str(self.rotation)}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, **by_state(self.rotation.secrets.all()))
+        return super().get_context_data(**kwargs, **by_state(self.rotation))
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         if not rotation.end(self.rotation.pk):
-            message = _(
-                "It is being worked on, or something of it may still turn up in Azure. "
-                "Try again in a quarter of an hour."
-            )
-            form.add_error(None, message)
+            form.add_error(None, obstacles.NOT_ENDED)
             return self.form_invalid(form)
         ended = _("The rotation of %s is ended.") % form.expected
         messages.success(self.request, ended, fail_silently=True)

@@ -21,6 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from . import deadlines
+from .anew import raised_anew
 from .conf import conf
 from .exceptions import Fault, UnavailableError
 from .secret import Secret
@@ -137,11 +138,15 @@ def let_go() -> None:
 
 
 class BoundedSession(requests.Session):
-    """A session that makes every request through a `BoundedAdapter`."""
+    """
+    A session that makes every request through a `BoundedAdapter`.
 
-    def __init__(self, service: str) -> None:
+    With `is_apart` its connections are its own, even where the thread keeps some.
+    """
+
+    def __init__(self, service: str, *, is_apart: bool = False) -> None:
         super().__init__()
-        kept = _kept.adapters
+        kept = None if is_apart else _kept.adapters
         self._closes = kept is None
         adapter = (kept or {}).get(service) or BoundedAdapter(service)
         if kept is not None:
@@ -179,10 +184,14 @@ def send(
 
     Raises UnavailableError without an answer; what was asked for may still have been done.
     """
-    with BoundedSession(service) as session:
-        return session.request(
-            method, url, json=body(), auth=auth, headers=headers, allow_redirects=False
-        )
+
+    def ask() -> requests.Response:
+        with BoundedSession(service) as session:
+            return session.request(
+                method, url, json=body(), auth=auth, headers=headers, allow_redirects=False
+            )
+
+    return raised_anew(ask)
 
 
 def fetch(
@@ -194,17 +203,19 @@ def fetch(
     Tries no more when half of the total time-out is over. Raises UnavailableError
     when the last try got no answer.
     """
+    headers = {"Accept": "application/json", **(headers or {})}
+    return raised_anew(lambda: _fetch(url, service, auth, headers))
+
+
+def _fetch(
+    url: str, service: str, auth: AuthBase | None, headers: dict[str, str]
+) -> requests.Response:
     give_up = time.monotonic() + conf.total_timeout / 2
     with BoundedSession(service) as session:
         for attempt in range(1, _ATTEMPTS + 1):
             pause = timedelta(seconds=0.2 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
             try:
-                response = session.get(
-                    url,
-                    auth=auth,
-                    allow_redirects=False,
-                    headers={"Accept": "application/json", **(headers or {})},
-                )
+                response = session.get(url, auth=auth, allow_redirects=False, headers=headers)
             except UnavailableError as error:
                 is_last = attempt == _ATTEMPTS or time.monotonic() > give_up
                 if is_last or error.fault.error == "timeout":

@@ -22,7 +22,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
-from . import flow, health, problems, rotation
+from . import flow, health, obstacles, problems, rotation
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -310,7 +310,9 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
         return super().get_context_data(**kwargs, application_url=link)
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        rotation.end_all(self.connection)
+        if not rotation.end_all(self.connection):
+            form.add_error(None, obstacles.NOT_ENDED)
+            return self.form_invalid(form)
         self.connection.delete()
         message = _("The connection %s is removed.") % self.connection.name
         messages.success(self.request, message, fail_silently=True)

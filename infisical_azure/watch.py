@@ -150,7 +150,7 @@ def _tell_rotations(connection: AppConnection, began: datetime) -> None:
     unseen = in_use.exclude(key_id__in=connection.watched_secrets.values("key_id"))
     now = timezone.now()
     rotations = Rotation.objects.filter(pk__in=list(unseen.values_list("rotation", flat=True)))
-    rotations.update(sweep_at=now, wake_at=now)
+    rotations.update(missed_at=now, wake_at=now)
 
 
 def _pages(connection: AppConnection) -> Iterator[ApplicationPage]:

@@ -18,12 +18,16 @@ def workers(number: int) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(
         number, thread_name_prefix="infisical_azure", initializer=transport.keep_alive
     ) as pool:
-        yield pool
-        list(pool.map(_end, [threading.Barrier(number)] * number))
+        try:
+            yield pool
+        finally:
+            list(pool.map(_end, [threading.Barrier(number)] * number))
 
 
 def _end(all_at_it: threading.Barrier) -> None:
     """Close this thread's connections, which nobody else would."""
-    connections.close_all()
-    transport.let_go()
-    all_at_it.wait()  # Or a quick thread would take the turn of another.
+    try:
+        transport.let_go()
+        connections.close_all()
+    finally:
+        all_at_it.wait()  # Or a quick thread would take the turn of another.

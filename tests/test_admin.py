@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from infisical_azure import rotation
-from infisical_azure.models import AppConnection, Rotation
+from infisical_azure.models import AppConnection, Rotation, SecretEvent
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization
@@ -129,7 +129,7 @@ def test_deleting_works_without_reading_a_token(
     url = reverse(
         "admin:infisical_azure_appconnection_delete", args=[AppConnection.objects.get().pk]
     )
-    with django_assert_max_num_queries(30) as queries:
+    with django_assert_max_num_queries(40) as queries:
         page(staff, url)
         staff.post(url, {"post": "yes"})
     assert not any('"secret"' in query["sql"] for query in queries.captured_queries)
@@ -185,14 +185,42 @@ def test_deleting_removes_what_its_rotations_have_not_delivered(
     assert under_way.ours == []
 
 
+@pytest.mark.parametrize("how", ["page", "action"])
+def test_deleting_waits_where_something_may_turn_up(
+    staff: Client, under_way: Azure, how: str
+) -> None:
+    if how == "page":
+        url = reverse("admin:infisical_azure_appconnection_delete", args=[_pk()])
+        response = staff.post(url, {"post": "yes"}, follow=True)
+    else:
+        chosen = {"_selected_action": [str(_pk())], "action": "delete_selected", "post": "yes"}
+        response = staff.post(LIST, chosen, follow=True)
+    content = response.content.decode()
+    assert "production: A rotation is being worked on" in content
+    assert "Successfully deleted" not in content
+    assert AppConnection.objects.exists()
+
+
 def test_deleting_what_is_not_there_or_not_allowed_ends_nothing(
     staff: Client, under_way: Azure
 ) -> None:
-    delete = "admin:infisical_azure_appconnection_delete"
-    assert staff.post(reverse(delete, args=[uuid.uuid4()]), {"post": "yes"}).status_code == 302
-    User.objects.filter(username="root").update(is_superuser=False, is_staff=True)
-    assert staff.post(reverse(delete, args=[_pk()]), {"post": "yes"}).status_code == 403
+    url = "admin:infisical_azure_appconnection_delete"
+    assert staff.post(reverse(url, args=[uuid.uuid4()]), {"post": "yes"}).status_code == 302
+    delete = reverse(url, args=[_pk()])
+    with time_machine.travel(timezone.now() + timedelta(minutes=2)):
+        assert staff.post(delete, {}).status_code == 200
+        root = User.objects.get(username="root")
+        root.is_superuser, root.is_staff = False, True
+        root.save()
+        assert staff.post(delete, {"post": "yes"}).status_code == 403
+        names = ["delete_appconnection", "view_appconnection"]
+        root.user_permissions.set(Permission.objects.filter(codename__in=names))
+        SecretEvent.objects.create(
+            connection_id=_pk(), application_id=APPLICATION, act=SecretEvent.Act.ISSUE
+        )
+        assert staff.post(delete, {"post": "yes"}).status_code == 403
     assert Rotation.objects.exists()
+    assert len(under_way.ours) == 1
 
 
 def _pk() -> uuid.UUID:

@@ -140,6 +140,28 @@ def test_reference_is_a_choice_where_there_is_something_to_refer_to(
 
 
 @pytest.mark.parametrize(
+    ("kind", "place", "name", "field"),
+    [
+        ("key-vault", "a", "x", "place"),
+        ("key-vault", "v" * 25, "x", "place"),
+        ("key-vault", "two--hyphens", "x", "place"),
+        ("key-vault", "1team", "x", "place"),
+        ("key-vault", "v" * 24, "x", ""),
+        ("app-configuration", "abcd", "x", "place"),
+        ("app-configuration", "1team--store", "x", ""),
+        ("app-configuration", "team-store", "100%", "name"),
+        ("app-configuration", "team-store", "a/b:c", ""),
+    ],
+)
+def test_names_are_what_azure_allows(
+    browser: Browser, rotation: Rotation, azure: Azure, kind: str, place: str, name: str, field: str
+) -> None:
+    response = deliver_to(browser, rotation, kind=kind, place=place, name=name)
+    found = list(response.context["form"].errors) if response.status_code == 200 else []
+    assert found == [field] * bool(field)
+
+
+@pytest.mark.parametrize(
     ("form", "taken"),
     [
         ({"place": "TEAM", "name": "HR-secret"}, True),
@@ -353,12 +375,12 @@ def test_one_in_use_that_is_not_visible_yet_is_looked_for_later(
     azure.is_shown = False
     look(rotation, azure, microsoft)
     advance(rotation)
-    assert rotation.sweep_at == rotation.wake_at
+    assert rotation.missed_at == rotation.wake_at
     assert rotation.problem == ""
     azure.is_shown = True
     with later(minutes=16):
         advance(rotation)
-    assert rotation.sweep_at is None
+    assert rotation.missed_at is None
     assert states(rotation) == ["current"]
 
 
@@ -372,6 +394,7 @@ def test_paused_one_says_that_somebody_removed_what_was_in_use(
         look(rotation, azure, microsoft)
         advance(rotation, "failed")
         assert "Resume the rotation" in browser.get(url(browser, rotation)).content.decode()
+        advance(rotation, "failed")
         engine.resume(rotation)
         shown = browser.get(url(browser, rotation)).content.decode()
         assert "A new one is made at once" in shown
@@ -391,11 +414,11 @@ def test_reading_that_comes_while_a_rotation_is_worked_on_is_heeded(
         def look_once() -> None:
             if not looked:
                 looked.append(True)
-                Rotation.objects.update(sweep_at=timezone.now())
+                Rotation.objects.update(missed_at=timezone.now(), wake_at=timezone.now())
 
         microsoft.before["vault_set"] = look_once
         advance(rotation)
     assert looked
-    assert rotation.sweep_at is None
+    assert rotation.missed_at is None
     assert secret["keyId"] not in azure.ours
     assert microsoft.count("application") == 1

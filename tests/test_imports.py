@@ -25,12 +25,13 @@ MAY_IMPORT = {
     "fields": "conf exceptions secret",
     "host": "conf",
     "deadlines": "",
-    "transport": "conf deadlines exceptions secret",
+    "anew": "exceptions",
+    "transport": "anew conf deadlines exceptions secret",
     "workers": "transport",
-    "entra": "clouds exceptions logs secret text transport",
+    "entra": "anew clouds exceptions logs secret text transport",
     "id_token": "clouds entra exceptions secret text transport",
-    "graph": "clouds exceptions secret text transport",
-    "data_planes": "exceptions secret transport",
+    "graph": "anew clouds exceptions secret text transport",
+    "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
     "models.connections": "clouds conf exceptions models.explained permissions",
@@ -71,16 +72,16 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf",
     "delivery": "conf data_planes exceptions models resources secret tokens",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
-    "rotation": "exceptions models pauses rotation_steps signals",
-    "rotation_upkeep": "conf models rotation workers",
+    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation_upkeep": "conf exceptions models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
     "rotation_forms": "conf forms models",
     "views": (
-        "conf connection_options flow forms health host models non_atomic own_secret paging "
-        "probe problems resources rotation"
+        "conf connection_options flow forms health host models non_atomic obstacles own_secret "
+        "paging probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models timeline views",
@@ -91,7 +92,7 @@ MAY_IMPORT = {
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),
-    "admin": "health models own_secret rotation",
+    "admin": "health models obstacles own_secret rotation",
     "checks": "conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",

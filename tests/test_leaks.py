@@ -7,7 +7,8 @@ import contextvars
 import logging
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -202,9 +203,9 @@ def test_refused_exchange_leaves_no_secret_anywhere(
 class Injector:
     """Raise at one line of the package when it runs for the n-th time; else count lines."""
 
-    def __init__(self, target: tuple[str, int] | None = None) -> None:
-        self.target = target
-        self.lines: dict[tuple[str, int], None] = {}
+    def __init__(self, target: tuple[str, int] | None = None, nth: int = 1) -> None:
+        self.target, self.nth = target, nth
+        self.lines: Counter[tuple[str, int]] = Counter()
         self.hit = False
 
     def __enter__(self) -> Injector:
@@ -222,8 +223,8 @@ class Injector:
     def line(self, frame: FrameType, event: str, arg: object) -> Any:
         place = (Path(frame.f_code.co_filename).name, frame.f_lineno)
         if event == "line":
-            self.lines[place] = None
-            if place == self.target and not self.hit:
+            self.lines[place] += 1
+            if place == self.target and self.lines[place] == self.nth:
                 self.hit = True
                 raise RuntimeError("injected")
         return self.line
@@ -240,11 +241,12 @@ def watch_afresh() -> None:
 
 
 def inject_everywhere(
-    run: Callable[[Injector], Any], lines: list[tuple[str, int]], sinks: Sinks
+    run: Callable[[Injector], Any], lines: Iterable[tuple[tuple[str, int], int]], sinks: Sinks
 ) -> int:
+    """Run once for each line and number, which says when it raises; return how often it did."""
     hits = 0
-    for target in lines:
-        injector = Injector(target)
+    for target, nth in lines:
+        injector = Injector(target, nth)
         # In a context of its own: what is injected into a clean-up leaves it undone.
         sinks.add_response(contextvars.copy_context().run(run, injector))
         hits += injector.hit
@@ -281,7 +283,7 @@ def test_exception_after_any_step_of_the_callback_shows_no_secret(
     ]
     assert len(lines) > 150
     with listening() as sinks:
-        hits = inject_everywhere(run, lines, sinks)
+        hits = inject_everywhere(run, ((line, 1) for line in lines), sinks)
         stored(sinks)
     assert hits == len(lines)
     assert sinks.search(secrets_of()) == []
@@ -307,7 +309,7 @@ def test_exception_after_any_step_of_the_start_shows_no_secret(
     scout = Injector()
     assert run(scout).status_code == 200
     with listening() as sinks:
-        hits = inject_everywhere(run, list(scout.lines), sinks)
+        hits = inject_everywhere(run, ((line, 1) for line in scout.lines), sinks)
         stored(sinks)
     assert hits == len(scout.lines)
     assert len(sinks.texts) > 500

@@ -655,7 +655,7 @@ def test_rotation_that_is_gone_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "problem", "pause"),
     [
-        (503, "no json", {"retry-after-ms": "90000"}, "microsoft_unavailable", 90),
+        (503, "no json", {"retry-after-ms": "90000"}, "destination_unavailable", 90),
         (429, {}, {"Retry-After": "77"}, "throttled", 77),
         (409, {"type": "https://azconfig.io/errors/key-locked"}, {}, "key-locked", None),
         (400, {"error": {"code": "BadParameter"}}, {}, "BadParameter", None),
@@ -681,17 +681,25 @@ def test_refusals_of_a_store_are_told_apart(
         assert pause - 2 < left.total_seconds() <= pause
     microsoft.fail("store_set", None, ConnectionError("CANARY~lost"))
     advance(rotation, "failed")
-    assert rotation.problem == "microsoft_unavailable"
+    assert rotation.problem == "destination_unavailable"
 
 
-@pytest.mark.parametrize("status", [404, 403])
-def test_vault_without_the_secret_gets_its_first_version(
-    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int
+@pytest.mark.parametrize(
+    ("status", "inner", "is_written"),
+    [(404, "", True), (403, "SecretDisabled", True), (403, "ForbiddenByRbac", False)],
+)
+def test_vault_without_a_readable_version_gets_one(
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    status: int,
+    inner: str,
+    is_written: bool,
 ) -> None:
-    body = {"error": {"code": "SecretNotFound"}}
+    body = {"error": {"code": "Forbidden", "innererror": {"code": inner}}}
     microsoft.fail("vault", status, body)
-    advance(rotation, "advanced" if status == 404 else "failed")
-    assert microsoft.count("vault_set") == (status == 404)
+    advance(rotation, "advanced" if is_written else "failed")
+    assert microsoft.count("vault_set") == is_written
 
 
 def test_rows_show_what_they_are_and_nothing_more(rotation: Rotation) -> None:
@@ -816,6 +824,9 @@ def test_pause_during_a_failure_stays(
 ) -> None:
     microsoft.fail("vault_set", 403, {})
     microsoft.before["vault_set"] = lambda: engine.pause(rotation)
+    advance(rotation, "skipped")
+    assert rotation.is_paused
+    del microsoft.before["vault_set"]
     advance(rotation, "failed")
     assert rotation.is_paused
 
@@ -896,13 +907,13 @@ def test_rotation_that_is_deleted_meanwhile_is_skipped(
     assert engine.advance(rotation.pk) == "skipped"
 
 
-def test_deleted_value_is_no_reason_to_stop_the_others(
-    rotation: Rotation, azure: Azure, microsoft: Microsoft
-) -> None:
+def test_deleted_value_is_told_of(rotation: Rotation, azure: Azure, microsoft: Microsoft) -> None:
     microsoft.proofs = [7000215]
     advance(rotation, "waiting")
     HeldSecret.objects.all().delete()
-    assert engine.advance(rotation.pk) == "skipped"
+    heard = listen(rotation_failed)
+    advance(rotation, "failed")
+    assert (rotation.problem, len(heard)) == ("decryption_failed", 1)
 
 
 def test_r12_alarm_comes_though_another_one_came_before(
@@ -937,7 +948,8 @@ def test_paused_rotation_makes_no_room(
     microsoft.fail("add_password", 400, {"error": {"code": "Directory_ResourceSizeExceeded"}})
     with later(days=61):
         microsoft.before["add_password"] = lambda: engine.pause(rotation)
-        advance(rotation, "failed")
+        advance(rotation, "skipped")
+        del microsoft.before["add_password"]
         advance(rotation, "failed")
     assert states(rotation)[0] in {"removed", "retiring"}
 

@@ -36,6 +36,7 @@ from .test_rotation import Azure
 #: So many histories; set it to 10000 for the whole proof.
 HISTORIES = int(os.environ.get("ROTATION_HISTORIES", "60"))
 CALLS = ("application", "add_password", "remove_password", "proof", "vault_set")
+WISHES = ("rotate", "pause", "resume", "add", "remove")
 
 
 class Killed(BaseException):
@@ -71,8 +72,15 @@ class Histories(RuleBasedStateMachine):
         self.taken: set[str] = set()
         """Ours that somebody else has removed."""
         self.delivered = ""
-        self.kill_at = ""
+        self.kill_at = self.wish_at = ""
         self.microsoft.before["applications"] = self.azure.show
+        self.wishes = {
+            "rotate": lambda: engine.rotate_now(self.rotation, user),
+            "pause": lambda: engine.pause(self.rotation),
+            "resume": lambda: engine.resume(self.rotation),
+            "add": self.destination_is_added,
+            "remove": self.destination_is_removed,
+        }
         for call in CALLS:
             self.microsoft.before[call] = self.watched(call, self.microsoft.before.get(call, bool))
 
@@ -88,6 +96,9 @@ class Histories(RuleBasedStateMachine):
                 sent = json.loads(request.body)
                 self.delivered = sent["tags"]["key-id"]
                 self.microsoft.vault = {"value": "", "tags": sent["tags"]}
+            if call == self.wish_at:
+                self.wish_at = ""
+                self.wish()
             if call == self.kill_at:
                 self.kill_at = ""
                 raise Killed
@@ -107,17 +118,15 @@ class Histories(RuleBasedStateMachine):
             engine.advance(self.rotation.pk)
         self.kill_at = ""
 
-    @rule()
-    def rotate_now(self) -> None:
-        engine.rotate_now(self.rotation, User.objects.get())
+    @rule(call=strategies.sampled_from(CALLS), wish=strategies.sampled_from(WISHES))
+    def advance_while_somebody_wants(self, call: str, wish: str) -> None:
+        self.wish_at, self.wish = call, self.wishes[wish]
+        engine.advance(self.rotation.pk)
+        self.wish_at = ""
 
-    @rule()
-    def pause(self) -> None:
-        engine.pause(self.rotation)
-
-    @rule()
-    def resume(self) -> None:
-        engine.resume(self.rotation)
+    @rule(wish=strategies.sampled_from(WISHES))
+    def somebody_wants(self, wish: str) -> None:
+        self.wishes[wish]()
 
     @rule(days=strategies.sampled_from([7, 30, 90]))
     def reschedule(self, days: int) -> None:
@@ -129,14 +138,13 @@ class Histories(RuleBasedStateMachine):
     def watch(self) -> None:
         watch.watch(self.rotation.connection)
 
-    @rule()
     def destination_is_added(self) -> None:
         vault = self.rotation.destinations.get(kind="key-vault")
-        self.rotation.destinations.create(
-            kind="key-vault-reference", place="store", name="hr", refers_to=vault
-        )
+        with engine.changing(self.rotation):
+            self.rotation.destinations.create(
+                kind="key-vault-reference", place="store", name="hr", refers_to=vault
+            )
 
-    @rule()
     def destination_is_removed(self) -> None:
         found = self.rotation.destinations.filter(kind="key-vault-reference").first()
         assert found is None or engine.remove_destination(found)

@@ -168,7 +168,8 @@ def test_failure_says_who_must_act(
 @pytest.mark.parametrize(
     ("problem", "words"),
     [
-        ("microsoft_unavailable", "The destination could not be reached"),
+        ("destination_unavailable", "The destination could not be reached"),
+        ("microsoft_unavailable", "Microsoft could not be reached"),
         ("ForbiddenByFirewall", "firewall keeps this site out"),
         ("ForbiddenByRbac", "may not write to the destination"),
         ("graph_refused", "does not take the new client secret"),
@@ -478,7 +479,7 @@ def test_failure_of_this_site_is_counted_and_logged_once_a_run(
 ) -> None:
     microsoft.fail("add_password", None, ZeroDivisionError("CANARY~"))
     assert rotate_due().failed == 1
-    assert "stopped: ZeroDivisionError" in caplog.text
+    assert "stopped: ZeroDivisionError at " in caplog.text
     assert "CANARY" not in caplog.text
 
 

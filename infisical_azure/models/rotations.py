@@ -44,8 +44,17 @@ class Rotation(Leased, Explained):
     paused_at = models.DateTimeField(_("paused since"), null=True)
     sweep_at = models.DateTimeField(null=True, editable=False)
     """When to look once more for a client secret whose answer was lost."""
+    missed_at = models.DateTimeField(null=True, editable=False)
+    """When to look whether the one in use is gone, which a watch has not seen."""
     wake_at = models.DateTimeField(default=timezone.now, null=True, db_index=True, editable=False)
-    """When there is something to do next; None while paused with nothing left to end."""
+    """
+    When there is something to do next; None while paused with nothing left to end.
+
+    Whoever wants anything of a rotation sets it to now; a process that works on it
+    meanwhile sees by that that it has to look again.
+    """
+    wished_at = models.DateTimeField(null=True, editable=False)
+    """When somebody last wanted it to go on: a failure since then is told anew."""
     wanted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )
@@ -143,6 +152,11 @@ class RotatedSecret(models.Model):
         return self.marker
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it works no longer, though it may not have been removed."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
     def marker(self) -> str:
         """Its name in Azure, by which it is found again when Graph's answer is lost."""
         return f"{MARK}{self.id}"
@@ -197,6 +211,12 @@ class Destination(models.Model):
     def __str__(self) -> str:
         label = f" ({self.label})" if self.label else ""
         return f"{self.place} / {self.name}{label}"
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing would be left without it and what refers to it."""
+        others = Destination.objects.filter(rotation=self.rotation_id).exclude(pk=self.pk)
+        return not others.exclude(refers_to=self.pk).exists()
 
 
 def shortest_lifetime(interval: timedelta, overlap: timedelta) -> timedelta:
