@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def main(argv: Sequence[str]) -> None:
     import django
 
     django.setup()
+    # To refuse requests is what it is for: that is no news for a terminal.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
     # These need Django's settings, which only exist from here on.
     from django.core.handlers.wsgi import WSGIHandler
 

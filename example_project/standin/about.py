@@ -5,17 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from .directory import TENANTS
 from .domains import STORES, VAULTS
+from .fault_queue import Planned
+from .faults import FAULTS, menu_of_calls
 from .state import STATE
 
 _STYLE = Path(__file__).parent / "style.css"
 
 
 def front(request: HttpRequest) -> HttpResponse:
+    """Tell what there is; POST a fault for the next call that it fits, or clear them."""
+    if request.method == "POST":
+        fault = FAULTS.get(request.POST.get("fault", ""))
+        with STATE.lock:
+            if fault is None:
+                STATE.faults.clear()
+            else:
+                STATE.faults.add(Planned(fault=fault))
+        return redirect("/")
     context = {
+        "faults": menu_of_calls(),
+        "pending": [planned.fault.label for planned in STATE.faults.pending()],
         "app": STATE.app,
         "tenants": TENANTS,
         "origin": STATE.origin,

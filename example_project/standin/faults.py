@@ -220,6 +220,21 @@ GROUPS: tuple[tuple[str, Where], ...] = (
     ("When the application calls Microsoft Graph", "graph"),
 )
 LATER = "later:"
+CALLS: tuple[tuple[str, Where], ...] = (
+    ("When applications are read", "graph_read"),
+    ("When a client secret is added", "graph_add"),
+    ("When a client secret is removed", "graph_remove"),
+    ("When Key Vault is called", "key_vault"),
+    ("When App Configuration is called", "app_configuration"),
+)
+
+
+def menu_of_calls() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Option groups for the front page: what may go wrong once people have signed in."""
+    return [
+        (heading, [(f.name, f.label) for f in FAULTS.values() if f.where == where])
+        for heading, where in CALLS
+    ]
 
 
 def menu() -> list[tuple[str, list[tuple[str, str]]]]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,17 @@ class Site:
     url: str
     standin: StandIn
     log: Path
+    environment: dict[str, str] = field(repr=False)
+
+    @property
+    def database(self) -> Path:
+        return self.log.parent / "demo.sqlite3"
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Run a command of manage.py beside it, as in a second terminal."""
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment
+        )
 
 
 @contextmanager
@@ -59,6 +70,7 @@ def demo(folder: Path) -> Iterator[Site]:
             url=f"http://localhost:{port}",
             standin=StandIn(f"http://127.0.0.1:{standin_port}"),
             log=log,
+            environment=environment,
         )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +16,7 @@ from tests.standin.app import App
 
 from .person import CONTOSO
 from .test_applications import TENANT_ADMIN, open_application, secret
+from .test_looks import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,13 +132,128 @@ def test_life_of_a_rotation(adam: Person) -> None:
     assert len(live()) == len(others) + 3
 
 
+def date_back(person: Person, page: str, statement: str) -> None:
+    """Let time pass for the rotation of a page: its rows are dated back."""
+    key = page.rstrip("/").rpartition("/")[2].replace("-", "")
+    with closing(sqlite3.connect(person.site.database, timeout=20)) as database, database:
+        assert database.execute(statement, [key]).rowcount
+
+
+def test_rotation_that_was_killed_recovers(adam: Person) -> None:
+    standin = adam.site.standin
+    open_application(adam, "killed", "Expense Claims")
+    app_id = standin.application(CONTOSO, "Expense Claims")["appId"]
+
+    def live() -> set[str]:
+        found = standin.application(CONTOSO, app_id)["secrets"]
+        return {one["keyId"] for one in found if not one["is_removed"]}
+
+    def adds() -> int:
+        return sum(one["path"].endswith("/addPassword") for one in standin.graph_requests())
+
+    others = live()
+    set_up(adam, "contoso-vault", "killed")
+    expect(adam.page.get_by_role("status")).to_have_text(DELIVERED)
+    page, (first,) = adam.page.url, live() - others
+
+    # Microsoft issues the next one, and the process is killed before it has heard of it.
+    adam.page.goto(standin.url)
+    adam.field("In the next call that it fits:").select_option("graph_add_slow")
+    adam.button("Let it happen").click()
+    expect(adam.page.get_by_role("status")).to_contain_text("answers slowly")
+    before = adds()
+    date_back(
+        adam,
+        page,
+        "UPDATE infisical_azure_rotation "
+        "SET due_at = '2026-01-01', wake_at = '2026-01-01' WHERE id = ?",
+    )
+    process = adam.site.start("infisical_azure_rotate")
+    give_up = time.monotonic() + 20
+    while adds() == before:
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    process.kill()
+    process.wait(timeout=10)
+    (orphan,) = live() - others - {first}
+    adam.page.goto(page)
+    expect(fact(adam, "In use")).to_contain_text(first)
+    expect(fact(adam, "Being made")).to_contain_text("Microsoft is asked to issue it.")
+    assert standin.secret_works(CONTOSO, app_id, in_vault(adam, "killed"))
+    adam.button("Try again now").click()
+    expect(adam.page.get_by_role("status")).to_contain_text("Look again in a minute")
+
+    # Two minutes later: the lease is over, and what Microsoft shows can be relied on.
+    date_back(adam, page, "UPDATE infisical_azure_rotation SET lease_until = NULL WHERE id = ?")
+    date_back(
+        adam,
+        page,
+        "UPDATE infisical_azure_rotatedsecret SET asked_at = datetime(asked_at, '-2 minutes') "
+        "WHERE rotation_id = ? AND asked_at IS NOT NULL",
+    )
+    adam.button("Try again now").click()
+    expect(adam.page.get_by_role("status")).to_have_text(DELIVERED)
+    (second,) = live() - others - {first}
+    assert second != orphan
+    expect(fact(adam, "In use")).to_contain_text(second)
+    assert standin.secret_works(CONTOSO, app_id, in_vault(adam, "killed"))
+
+
+def test_destinations_come_and_go(adam: Person) -> None:
+    standin = adam.site.standin
+    open_application(adam, "destinations", "Grafana")
+    set_up(adam, "contoso-vault", "dashboards")
+    expect(adam.page.get_by_role("status")).to_have_text(DELIVERED)
+    adam.link("Add destination").click()
+    look(adam.page)
+    adam.field("Deliver it to").select_option(label="App Configuration reference to Key Vault")
+    adam.field("Vault or store").fill("no")
+    adam.field("Secret or key").fill("dashboards:secret")
+    adam.button("Add destination").click()
+    expect(adam.page.get_by_role("alert")).to_contain_text("5 to 50 letters")
+    look(adam.page)
+    adam.field("Vault or store").fill("contoso-config")
+    adam.button("Add destination").click()
+    expect(fact(adam, "Delivered to")).to_contain_text("nothing yet")
+    adam.button("Rotate now").click()
+    expect(adam.page.get_by_role("status")).to_have_text(DELIVERED)
+    expect(fact(adam, "Delivered to")).not_to_contain_text("nothing yet")
+    expect(fact(adam, "Delivered to")).to_contain_text("refers to contoso-vault / dashboards")
+    look(adam.page)
+    app_id = standin.application(CONTOSO, "Grafana")["appId"]
+    assert standin.secret_works(CONTOSO, app_id, in_vault(adam, "dashboards"))
+
+    adam.link("Change the interval").click()
+    adam.field("Replace it every").select_option(label="90 days")
+    adam.field("Lifetime").select_option(label="90 days")
+    adam.button("Save").click()
+    expect(adam.page.get_by_role("alert")).to_contain_text("choose one of 138 days or more")
+    look(adam.page)
+    adam.field("Lifetime").select_option(label="180 days")
+    adam.button("Save").click()
+    expect(fact(adam, "Interval")).to_contain_text("Every 90 days")
+
+    adam.link("Remove contoso-config / dashboards:secret").click()
+    expect(adam.dialog).to_have_accessible_name(
+        "Deliver no longer to contoso-config / dashboards:secret?"
+    )
+    look(adam.page)
+    adam.button("Remove destination").click()
+    expect(adam.page.get_by_role("status")).to_have_text("The destination is removed.")
+    adam.link("Remove contoso-vault / dashboards").click()
+    expect(adam.dialog).to_have_accessible_name(
+        "contoso-vault / dashboards is the only destination"
+    )
+    look(adam.page)
+
+
 def test_rotation_without_javascript(enter: Callable[..., Person]) -> None:
     adam = enter("adam", java_script_enabled=False)
     standin = adam.site.standin
     open_application(adam, "rotated-no-js", "Expense Claims")
     set_up(adam, "contoso vault", "")
     errors = adam.page.get_by_role("alert")
-    expect(errors).to_contain_text("Enter the name: letters, digits and hyphens.")
+    expect(errors).to_contain_text("A vault's name has 3 to 24 letters, digits and hyphens.")
     expect(errors).to_contain_text("Enter the name of the secret or key.")
     place = adam.page.get_by_role("textbox", name="Vault or store")
     expect(place).to_have_accessible_description(re.compile("letters, digits and hyphens"))

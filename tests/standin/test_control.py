@@ -108,6 +108,10 @@ def test_front_page_and_unknown_addresses(standin: StandIn) -> None:
     front = requests.get(standin.url, timeout=10).text
     for text in ("Contoso", standin.vault_url(), standin.store_url()):
         assert text in front
+    assert "To come" not in front
+    planned = requests.post(standin.url, {"fault": "graph_add_lost"}, timeout=10).text
+    assert "To come: Adding a client secret does it, but closes the connection." in planned
+    assert "To come" not in requests.post(standin.url, {"fault": ""}, timeout=10).text
     assert requests.get(f"{standin.url}/nothing/here", timeout=10).status_code == 404
     assert requests.get(f"{standin.url}/error?code=65001", timeout=10).ok
     assert requests.get(f"{standin.url}/_standin/style.css", timeout=10).ok
