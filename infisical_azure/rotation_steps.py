@@ -10,7 +10,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from . import entra
@@ -257,10 +257,12 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
     failure: Exception | None = None
     lacking = rotation.destinations.exclude(delivered=secret).select_related("refers_to")
     # What refers to another destination comes after it, and only where that one has it.
+    ready = lacking.filter(Q(refers_to=None) | Q(refers_to__delivered=secret))
+    has_moved = False
     for destination in lacking.order_by(F("refers_to").asc(nulls_first=True), "kind", "place"):
-        target = destination.refers_to
-        if target and not rotation.destinations.filter(pk=target.pk, delivered=secret).exists():
+        if not ready.filter(pk=destination.pk).exists():  # Or it was removed meanwhile.
             continue
+        has_moved = True
         destination.rotation = secret.rotation = rotation
         _renew_lease(rotation)
         try:
@@ -274,6 +276,8 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
             # Somebody may have removed it meanwhile.
             same = rotation.destinations.filter(pk=destination.pk)
             same.update(delivered=secret, delivered_at=timezone.now())
+    if not has_moved and lacking.exists():
+        failure = DeliveryError("A destination refers to one that this never delivers to.")
     if failure is not None:
         raise failure
     _put_to_use(rotation, secret)

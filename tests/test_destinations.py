@@ -104,6 +104,16 @@ def test_reference_to_nothing_fails_loudly(
     assert microsoft.count("vault_set") == 1
 
 
+def test_references_that_lead_nowhere_fail_loudly(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    reference = refer(rotation)
+    Destination.objects.filter(pk=reference.pk).update(refers_to=reference)
+    advance(rotation, "failed")
+    assert rotation.problem == "delivery_failed"
+    assert microsoft.count("store_set") == 0
+
+
 # More than one
 
 

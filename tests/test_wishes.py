@@ -36,6 +36,7 @@ from .test_rotation import (
 from .test_rotation_pages import act, url
 
 pytestmark = pytest.mark.django_db
+HOST = "tests.test_watch.CaringHost"
 __all__ = ["azure", "connection", "hooks", "rotation"]
 
 
@@ -190,16 +191,25 @@ def test_overlap_ends_with_the_client_secret_itself(
 
 
 def test_lost_one_is_not_said_to_work(
-    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+    browser: Browser,
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    settings: Any,
+    mailoutbox: list[Any],
 ) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "HOST": HOST}
     advance(rotation)
     azure.secrets.pop()
     with later(hours=1):
         look(rotation, azure, microsoft)
         advance(rotation, "failed")
+        (mail,) = mailoutbox
+        assert "The client secret in use works no longer." in mail.body
+        assert "works no longer" in browser.get(url(browser, rotation)).content.decode()
         advance(rotation)
         content = browser.get(url(browser, rotation)).content.decode()
-    assert "works no longer" in content
+    assert "works no longer, and is forgotten" in content
     assert "then it is removed" not in content
 
 
