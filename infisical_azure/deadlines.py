@@ -70,7 +70,7 @@ class Watchdog:
 
 watchdog = Watchdog()
 # A forked process has no thread of ours, and maybe a lock that nobody gives back.
-os.register_at_fork(after_in_child=watchdog.reset)
+os.register_at_fork(after_in_child=lambda: watchdog.reset())
 _current: ContextVar[Deadline] = ContextVar("infisical_azure_deadline")
 
 

@@ -216,7 +216,7 @@ def test_application_shows_its_secrets_in_the_order_of_their_end(
         application(
             "HR",
             client_secret("for ever", endDateTime=None, hint=None, startDateTime=None),
-            client_secret("legacy", days=-40),
+            client_secret("legacy", days=-40.5),
             client_secret("today", days=-0.5),
             client_secret(None, days=0.5),
             client_secret("far", days=400.5, endDateTime="2999-01-01T00:00:00"),
