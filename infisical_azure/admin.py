@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
@@ -104,15 +106,34 @@ class AppConnectionAdmin(admin.ModelAdmin):
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
         return super().changelist_view(request, extra_context)
 
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: Any = None
+    ) -> HttpResponse:
+        # Rotations are ended here: the deletion itself is a transaction, no place for calls.
+        found = self.get_object(request, object_id) if request.POST else None
+        if found is not None and not self._end(request, [found]):
+            return redirect(request.path)
+        return super().delete_view(request, object_id, extra_context)
+
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], Any, set[str], list[Any]]:
-        """End the rotations once the deletion is confirmed; it is refused where that must wait."""
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        if request.POST.get("post") and not lacking and not protected:
-            kept = [one for one in objs if not rotation.end_all(one)]
-            protected = [f"{one}: {obstacles.NOT_ENDED}" for one in kept]
+        is_confirmed = request.POST.get("post") and request.POST.get("action")
+        if is_confirmed and not self._end(request, objs):
+            protected = [*protected, str(obstacles.NOT_ALL_ENDED)]
         return found, counts, lacking, protected
+
+    def _end(self, request: HttpRequest, connections: Iterable[AppConnection]) -> bool:
+        """End what a deletion would leave behind in Azure; return False where that must wait."""
+        found = list(connections)
+        _objects, _counts, lacking, protected = super().get_deleted_objects(found, request)
+        if lacking or protected or not self.has_delete_permission(request):
+            return True  # It will be refused anyway.
+        kept = [one for one in found if not rotation.end_all(one)]
+        for one in kept:
+            self.message_user(request, f"{one}: {obstacles.NOT_ALL_ENDED}", messages.ERROR)
+        return not kept
 
     @admin.display(description=_("directory"), ordering="tenant_name")
     def directory(self, connection: AppConnection) -> str:

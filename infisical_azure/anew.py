@@ -13,6 +13,8 @@ from .exceptions import InfisicalAzureError, UnforeseenError
 
 Result = TypeVar("Result")
 _INNERMOST = 3
+#: Celery's, which comes from outside and is the task's to handle.
+_OF_THE_CALLER = {"SoftTimeLimitExceeded"}
 
 
 def raised_anew(act: Callable[[], Result]) -> Result:
@@ -29,7 +31,9 @@ def raised_anew(act: Callable[[], Result]) -> Result:
     except (InfisicalAzureError, ImproperlyConfigured) as error:
         failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
-    except Exception as error:  # noqa: BLE001  Whatever it is.
+    except Exception as error:
+        if type(error).__name__ in _OF_THE_CALLER:
+            raise
         frames = traceback.extract_tb(error.__traceback__)[-_INNERMOST:]
         places = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames]
         failure = UnforeseenError(f"{type(error).__name__} at {', '.join(places)}")

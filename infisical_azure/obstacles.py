@@ -106,10 +106,14 @@ UNCERTAIN_ISSUE = Problem(
         "If it is there, remove it. Then add another one."
     ),
 )
-#: Of rotations that can't be ended now.
 NOT_ENDED = _(
-    "A rotation is being worked on, or something of it may still turn up in Azure. "
-    "Try again in a quarter of an hour."
+    "It is being worked on, or something of it may still turn up in Azure. Until then it is "
+    "paused. Try again in a quarter of an hour."
+)
+#: Of a connection that is to be removed.
+NOT_ALL_ENDED = _(
+    "One of its rotations is being worked on, or something of it may still turn up in Azure. It "
+    "is paused, and the others are ended. Try again in a quarter of an hour."
 )
 _ACTORS = {
     Reaction.RETRY: Actor.NOBODY,
@@ -136,6 +140,13 @@ _OF_ROTATION = {
             what=_("It is no longer in the directory. A new one is made at once."),
             actor=Actor.ORGANIZATION_ADMIN,
             next_step=_("Find out who removed it: the directory's audit log knows."),
+        ),
+        Problem(
+            code="unforeseen",
+            title=_("Something failed that this site did not foresee"),
+            what=_("It is a mistake in this site or in its settings."),
+            actor=Actor.OPERATOR,
+            next_step=_("The operator finds the failure in the site's log. It is tried again."),
         ),
         Problem(
             code="delivery_failed",

@@ -19,22 +19,39 @@ from . import data_planes
 from .exceptions import (
     DecryptionError,
     DeliveryError,
+    InfisicalAzureError,
     RemoteError,
     TokenUnavailableError,
     UnavailableError,
+    UnforeseenError,
 )
 from .models import AppConnection, Destination, RotatedSecret, Rotation, database
 from .pauses import passes, pause_after
-from .rotation_steps import Overtaken, Waiting, abandon, due_after, lease, next_step
+from .rotation_steps import (
+    CURRENT_MISSING,
+    Overtaken,
+    Waiting,
+    abandon,
+    due_after,
+    fenced,
+    lease,
+    next_step,
+)
 from .signals import rotation_failed, rotation_recovered
 
-Failure = (
-    TokenUnavailableError | RemoteError | DeliveryError | DecryptionError | ImproperlyConfigured
-)
-_FAILURES = (
-    TokenUnavailableError, RemoteError, DeliveryError, DecryptionError, ImproperlyConfigured
-)  # fmt: skip
+Failure = InfisicalAzureError | ImproperlyConfigured
+_FAILURES = (InfisicalAzureError, ImproperlyConfigured)
 
+#: What is noted of a rotation that fails no longer.
+_WELL = {
+    "failures": 0,
+    "failing_since": None,
+    "told_at": None,
+    "problem": "",
+    "aadsts": None,
+    "correlation_id": "",
+    "trace_id": "",
+}
 logger = logging.getLogger(__name__)
 _GONE = "Request_ResourceNotFound"
 _SHORTEST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=1), timedelta(hours=1)
@@ -118,7 +135,7 @@ def advance(rotation_id: UUID) -> str:
             while step := next_step(rotation, timezone.now()):
                 step()
                 steps += 1
-            is_over = _rest(rotation)
+            is_over = _rest(rotation, is_well=bool(steps) or not rotation.is_paused)
     except Waiting as waiting:
         _give_back(rotation, wake_at=waiting.until)
         return "waiting"
@@ -135,31 +152,47 @@ def advance(rotation_id: UUID) -> str:
     return "advanced" if steps else "waiting"
 
 
-def end(rotation_id: UUID) -> bool:
+def end(rotation_id: UUID, *, leaves_rest: bool = False) -> bool:
     """
     Delete a rotation and what it has not delivered.
 
     Return False while others work on it, or something of it may still turn up in Azure:
     then it is paused, and can be ended a quarter of an hour later. The client secrets
-    that are in use stay valid until they expire. Raises TokenUnavailableError and
-    RemoteError, and is then as it was.
+    that are in use stay valid until they expire. Raises TokenUnavailableError,
+    RemoteError and what else keeps it from asking Microsoft, and is then as it was; with
+    `leaves_rest` only where that may pass, else it is logged what is left behind.
     """
     rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
-    if rotation is None or not rotation.claim(lease()):
+    if rotation is None:
+        return True
+    if not rotation.claim(lease()):
+        pause(rotation)
         return False
     try:
-        abandon(rotation)
+        _abandon(rotation, leaves_rest=leaves_rest)
+        with fenced(rotation):
+            rotation.holding().delete()
     except Waiting as waiting:
         rotation.holding().update(lease_until=None, paused_at=timezone.now(), wake_at=waiting.until)
         return False
     except Overtaken:
         return False
+    except Exception:
+        rotation.release()
+        raise
+    return True
+
+
+def _abandon(rotation: Rotation, *, leaves_rest: bool) -> None:
+    try:
+        abandon(rotation)
     except _FAILURES as error:
         is_gone = isinstance(error, RemoteError) and error.fault.error == _GONE
-        if not is_gone:
-            rotation.release()
+        if is_gone:
+            return
+        if passes(error) or not leaves_rest:
             raise
-    return bool(rotation.holding().delete()[0])
+        logger.warning("What the rotation of %s has begun is left behind: %s", rotation, error)
 
 
 def end_all(connection: AppConnection) -> bool:
@@ -170,15 +203,15 @@ def end_all(connection: AppConnection) -> bool:
     or a connection without access can't ask for, is logged and left behind.
     """
     is_ended = True
-    for rotation in connection.rotations.all():
+    for rotation_id in connection.rotations.values_list("pk", flat=True):
         try:
-            is_ended = end(rotation.pk) and is_ended
-        except _FAILURES as error:
-            logger.warning("What the rotation of %s has begun is left behind: %s", rotation, error)
+            is_ended = end(rotation_id, leaves_rest=True) and is_ended
+        except _FAILURES:  # That may pass.
+            is_ended = False
     return is_ended
 
 
-def _rest(rotation: Rotation) -> bool:
+def _rest(rotation: Rotation, *, is_well: bool) -> bool:
     """Nothing is left to do: note when there will be; False if somebody wants more by now."""
     times = [at for at in (rotation.sweep_at, rotation.missed_at) if at]
     if not rotation.is_paused:
@@ -186,18 +219,9 @@ def _rest(rotation: Rotation) -> bool:
         times += [at for at in retiring.values_list("retire_at", flat=True) if at]
         times += [rotation.due_at]
     was_told = rotation.told_at is not None
-    is_over = _unless_wished(rotation).update(
-        lease_until=None,
-        wake_at=min(times, default=None),
-        failures=0,
-        failing_since=None,
-        told_at=None,
-        problem="",
-        aadsts=None,
-        correlation_id="",
-        trace_id="",
-    )
-    if is_over and was_told:
+    facts = {"lease_until": None, "wake_at": min(times, default=None)}
+    is_over = _unless_wished(rotation).update(**facts, **(_WELL if is_well else {}))
+    if is_over and is_well and was_told:
         rotation_recovered.send_robust(Rotation, rotation=rotation)
     return bool(is_over)
 
@@ -230,19 +254,29 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
     tells = is_loud and (not is_told or (code == _GONE and before != _GONE))
     is_over = code == before == _GONE  # Graph says so at times of what it has only just made.
     rotation.explain(code, fault)
+    rotation.failing_since = since
+    if isinstance(error, UnforeseenError):
+        logger.error("The rotation %s stopped: %s.", rotation.pk, error)
+    if code == CURRENT_MISSING:
+        in_use = rotation.secrets.filter(state=RotatedSecret.State.CURRENT)
+        in_use.filter(expires_at__gt=now).update(expires_at=now)
+    if tells and _unless_wished(rotation).exists():
+        # Before it is noted: rather twice than not at all, should this process die.
+        rotation_failed.send_robust(Rotation, rotation=rotation)
     wait = max(pause_after(rotation.failures, fault, longest=_LONGEST_PAUSE), _SHORTEST_PAUSE)
-    is_noted = _give_back(
+    facts: dict[str, Any] = {name: getattr(rotation, name) for name in Rotation.EXPLANATION}
+    if code == CURRENT_MISSING:  # The next one is begun, though only once this is told.
+        facts |= {"due_at": now, "missed_at": None}
+    if is_over:
+        facts["paused_at"] = now
+    return _give_back(
         rotation,
         wake_at=None if is_over else now + wait,
         failures=rotation.failures + 1,
         failing_since=since,
         told_at=now if tells else told_at,
-        **({"paused_at": now} if is_over else {}),
-        **{name: getattr(rotation, name) for name in Rotation.EXPLANATION},
+        **facts,
     )
-    if is_noted and tells:
-        rotation_failed.send_robust(Rotation, rotation=rotation)
-    return is_noted
 
 
 def _code_of(error: Failure) -> str:
@@ -258,6 +292,8 @@ def _code_of(error: Failure) -> str:
             return error.fault.error or "graph_refused"
         case DeliveryError():
             return "delivery_failed"
+        case DecryptionError():
+            return "decryption_failed"
         case ImproperlyConfigured():
             return "operator_setup"
-    return "decryption_failed"
+    return "unforeseen"

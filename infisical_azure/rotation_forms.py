@@ -22,6 +22,12 @@ _DAY = timedelta(days=1)
 _VAULT = re.compile(r"(?=.{3,24}\Z)[A-Za-z](-?[A-Za-z0-9])+")
 _STORE = re.compile(r"(?=.{5,50}\Z)[A-Za-z0-9](-{0,2}[A-Za-z0-9])+")
 _VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
+#: The choice of what holds now, where that is not a number of days.
+_NOW = "now"
+
+
+def _days(choice: str) -> int | str:
+    return choice if choice == _NOW else int(choice)
 
 
 class ScheduleForm(OwnIds, forms.Form):
@@ -29,20 +35,20 @@ class ScheduleForm(OwnIds, forms.Form):
 
     interval = forms.TypedChoiceField(
         label=_("Replace it every"),
-        coerce=int,
+        coerce=_days,
         choices=[(7, _("7 days")), (30, _("30 days")), (90, _("90 days")), (180, _("180 days"))],
         initial=30,
     )
     overlap = forms.TypedChoiceField(
         label=_("Keep the old one valid for"),
-        coerce=int,
+        coerce=_days,
         choices=[(1, _("1 day")), (3, _("3 days")), (7, _("7 days")), (30, _("30 days"))],
         initial=3,
         help_text=_("Whatever uses it has that long to switch to the new one."),
     )
     lifetime = forms.TypedChoiceField(
         label=_("Lifetime"),
-        coerce=int,
+        coerce=_days,
         choices=[
             (0, _("As short as is safe")),
             (90, _("90 days")),
@@ -59,14 +65,13 @@ class ScheduleForm(OwnIds, forms.Form):
         super().__init__(*args, **kwargs)
         self.now = _schedule_of(rotation) if rotation else {}
         for name, value in self.now.items():
-            self.initial[name] = days = value // _DAY
-            choices = self.fields[name].choices  # type: ignore[attr-defined]
-            if days not in dict(choices):  # Chosen by code, which is free to.
-                label = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
-                self.fields[name].choices = [  # type: ignore[attr-defined]
-                    *choices,
-                    (days, str(value) if value % _DAY else label),
-                ]
+            field: Any = self.fields[name]
+            days = value // _DAY
+            label = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
+            choice = (_NOW, str(value)) if value % _DAY else (days, label)
+            self.initial[name] = choice[0]
+            if choice[0] not in dict(field.choices):  # Chosen by code, which is free to.
+                field.choices = [*field.choices, choice]
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -87,9 +92,8 @@ class ScheduleForm(OwnIds, forms.Form):
         return {"interval": interval, "overlap": overlap, "lifetime": lifetime}
 
     def _chosen(self, name: str) -> timedelta:
-        """Return the choice; what holds now, to the second, where that was left alone."""
-        days, now = self.cleaned_data[name], self.now.get(name)
-        return now if now is not None and now // _DAY == days else timedelta(days=days)
+        chosen = self.cleaned_data[name]
+        return self.now[name] if chosen == _NOW else timedelta(days=chosen)
 
 
 def _schedule_of(rotation: Rotation) -> dict[str, timedelta]:

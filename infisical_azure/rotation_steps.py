@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from . import entra
@@ -21,6 +22,7 @@ from .exceptions import (
     DecryptionError,
     DeliveryError,
     Fault,
+    InfisicalAzureError,
     RemoteError,
     TokenUnavailableError,
 )
@@ -46,6 +48,8 @@ _PROVEN_WITHIN = timedelta(minutes=10)
 #: However short an interval code has chosen: the directory would fill up.
 _SHORTEST_INTERVAL = timedelta(minutes=1)
 _FULL = "Directory_ResourceSizeExceeded"
+#: Our own code, where the directory no longer shows the client secret that is in use.
+CURRENT_MISSING = "current_secret_missing"
 #: What others than the lease's holder may change.
 _WANTED = (
     *("wake_at", "due_at", "paused_at", "sweep_at", "missed_at", "wanted_by_id", "wished_at"),
@@ -79,14 +83,15 @@ def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
     if pending is not None:
         return lambda: _PENDING_STEPS[State(pending.state)](rotation, pending)
+    # Before the next one, which would hide that somebody removed this one.
+    if rotation.missed_at is not None and rotation.missed_at <= now:
+        return lambda: _look_for_current(rotation)
     if not rotation.is_paused:
         step = _next_of_interval(rotation, now)
         if step is not None:
             return step
     if rotation.sweep_at is not None and rotation.sweep_at <= now:
         return lambda: _sweep(rotation)
-    if rotation.missed_at is not None and rotation.missed_at <= now:
-        return lambda: _look_for_current(rotation)
     return None
 
 
@@ -116,7 +121,7 @@ def _late(rotation: Rotation, now: datetime) -> RotatedSecret | None:
 
 
 @contextmanager
-def _fenced(rotation: Rotation) -> Iterator[None]:
+def fenced(rotation: Rotation) -> Iterator[None]:
     """Save what the block saves, if the rotation is still ours; the lease begins anew."""
     with transaction.atomic(using=database()):
         # This UPDATE locks the row until the commit.
@@ -127,7 +132,7 @@ def _fenced(rotation: Rotation) -> Iterator[None]:
 
 def _renew_lease(rotation: Rotation) -> None:
     """Go on for another lease, or raise Overtaken, before what takes its time."""
-    with _fenced(rotation):
+    with fenced(rotation):
         pass
 
 
@@ -135,7 +140,7 @@ def _renew_lease(rotation: Rotation) -> None:
 
 
 def _begin(rotation: Rotation) -> None:
-    with _fenced(rotation):
+    with fenced(rotation):
         RotatedSecret.objects.create(rotation=rotation, user=rotation.wanted_by)
         rotation.wanted_by = None
         rotation.save(update_fields=["wanted_by"])
@@ -146,7 +151,7 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
     if secret.asked_at is not None:
         _settle(rotation, secret)
     now = timezone.now()
-    with _fenced(rotation):
+    with fenced(rotation):
         secret.asked_at = now
         secret.save(update_fields=["asked_at"])
     expires_at = now + rotation.lifetime
@@ -159,12 +164,12 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
         )
     except (TokenUnavailableError, RemoteError) as error:
         if not may_have_happened(error):
-            with _fenced(rotation):
+            with fenced(rotation):
                 secret.asked_at = None
                 secret.save(update_fields=["asked_at"])
         _make_room(rotation, error)
         raise
-    with _fenced(rotation):
+    with fenced(rotation):
         secret.state, secret.key_id, secret.asked_at = State.ISSUED, issued.key_id, None
         secret.issued_at, secret.expires_at = now, issued.expires_at or expires_at
         secret.save(update_fields=["state", "key_id", "asked_at", "issued_at", "expires_at"])
@@ -186,7 +191,7 @@ def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
     settled_at = asked_at + SETTLES_WITHIN
     if not removed and timezone.now() < settled_at:
         raise Waiting(settled_at)
-    with _fenced(rotation):
+    with fenced(rotation):
         secret.asked_at = None
         secret.save(update_fields=["asked_at"])
         # It may turn up yet, or again: reads have been seen to lag more than anybody promises.
@@ -213,7 +218,7 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
                 raise
             _discard(rotation, secret)
             return
-    with _fenced(rotation):
+    with fenced(rotation):
         secret.state, secret.proven_at = State.PROVEN, timezone.now()
         secret.save(update_fields=["state", "proven_at"])
 
@@ -241,7 +246,7 @@ def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _note_removed(rotation: Rotation, secret: RotatedSecret) -> None:
-    with _fenced(rotation):
+    with fenced(rotation):
         HeldSecret.objects.filter(of=secret).delete()
         secret.state, secret.removed_at = State.REMOVED, timezone.now()
         secret.save(update_fields=["state", "removed_at"])
@@ -255,28 +260,26 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
         return
     value = _value_of(secret)
     failure: Exception | None = None
-    lacking = rotation.destinations.exclude(delivered=secret).select_related("refers_to")
-    # What refers to another destination comes after it, and only where that one has it.
+    lacking = rotation.destinations.exclude(delivered=secret)
+    # What refers to another destination comes after that one has it.
     ready = lacking.filter(Q(refers_to=None) | Q(refers_to__delivered=secret))
-    has_moved = False
-    for destination in lacking.order_by(F("refers_to").asc(nulls_first=True), "kind", "place"):
-        if not ready.filter(pk=destination.pk).exists():  # Or it was removed meanwhile.
-            continue
-        has_moved = True
+    tried: list[UUID] = []
+    while destination := ready.exclude(pk__in=tried).select_related("refers_to").first():
+        tried.append(destination.pk)
         destination.rotation = secret.rotation = rotation
         _renew_lease(rotation)
         try:
             deliver(destination, secret, value)
-        except (TokenUnavailableError, RemoteError, DeliveryError) as error:
+        except (InfisicalAzureError, ImproperlyConfigured) as error:
             # The others get it all the same. What needs a person is told rather than what passes.
             if failure is None or passes(failure):
                 failure = error
             continue
-        with _fenced(rotation):
+        with fenced(rotation):
             # Somebody may have removed it meanwhile.
             same = rotation.destinations.filter(pk=destination.pk)
             same.update(delivered=secret, delivered_at=timezone.now())
-    if not has_moved and lacking.exists():
+    if not tried and lacking.exists():
         failure = DeliveryError("A destination refers to one that this never delivers to.")
     if failure is not None:
         raise failure
@@ -285,7 +288,7 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
 
 def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     now = timezone.now()
-    with _fenced(rotation):
+    with fenced(rotation):
         if rotation.destinations.exclude(delivered=secret).exists():
             return  # Somebody has added one meanwhile.
         _look_again(rotation)
@@ -324,47 +327,46 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
     present = {one.key_id for one in _look(rotation).secrets}
     current = rotation.secrets.get(state=State.CURRENT)
     if current.key_id not in present:
-        raise Waiting(_visible_at_last(rotation, current))
+        _miss(rotation, current)
+        return
     if secret.key_id is not None and secret.key_id in present:
         _take_away(rotation, secret.key_id)
     _note_removed(rotation, secret)
 
 
-def _visible_at_last(rotation: Rotation, current: RotatedSecret) -> datetime:
-    """
-    Return until when the one in use may just not be visible yet.
-
-    When that is over somebody has removed it: makes the next one due, and raises the alarm.
-    """
+def _miss(rotation: Rotation, current: RotatedSecret) -> None:
+    """Have the one in use looked for, which stays to be done whatever happens meanwhile."""
     now = timezone.now()
-    visible_at = (current.issued_at or now) + SWEEP_AFTER
-    if now < visible_at:
-        return visible_at
-    with _fenced(rotation):
-        rotation.due_at = now
-        rotation.save(update_fields=["due_at"])
-        if not current.has_ended:
-            current.expires_at = now
-            current.save(update_fields=["expires_at"])
-    raise RemoteError(Fault(service=SERVICE, error="current_secret_missing"))
+    if now < _visible_at(current, now):
+        raise Waiting(_visible_at(current, now))
+    with fenced(rotation):
+        rotation.missed_at = now
+        rotation.save(update_fields=["missed_at"])
+
+
+def _visible_at(current: RotatedSecret, now: datetime) -> datetime:
+    """Return until when it may just not be visible yet."""
+    return (current.issued_at or now) + SWEEP_AFTER
 
 
 def _sweep(rotation: Rotation) -> None:
     """Look once more for what has turned up since its answer was lost."""
     _remove_orphans(rotation)
-    with _fenced(rotation):
+    with fenced(rotation):
         rotation.sweep_at = None
         rotation.save(update_fields=["sweep_at"])
 
 
 def _look_for_current(rotation: Rotation) -> None:
-    """See whether the one in use is in the directory, as a watch has not seen it."""
-    present = {one.key_id for one in _look(rotation).secrets}
+    """Raise the alarm where somebody has removed the one in use, which was missed."""
+    present, now = {one.key_id for one in _look(rotation).secrets}, timezone.now()
     current = rotation.secrets.filter(state=State.CURRENT).first()
     later = None
     if current is not None and current.key_id not in present:
-        later = _visible_at_last(rotation, current)
-    with _fenced(rotation):
+        later = _visible_at(current, now)
+        if later <= now:
+            raise RemoteError(Fault(service=SERVICE, error=CURRENT_MISSING))
+    with fenced(rotation):
         # Another watch may have missed it since we looked.
         rotation.holding().filter(missed_at=rotation.missed_at).update(missed_at=later)
 
@@ -417,7 +419,7 @@ def _remove_orphans(rotation: Rotation) -> bool:
     seen = _look(rotation).secrets
     # Read after looking, and by whoever still holds it: what another has issued meanwhile
     # must not be taken for an orphan.
-    with _fenced(rotation):
+    with fenced(rotation):
         known = {one.marker: one for one in rotation.secrets.all()}
     orphans = [one.key_id for one in seen if _is_orphan(one, known.get(one.name))]
     for key_id in orphans:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -75,6 +76,12 @@ class RotationMixin(DirectoryMixin):
         rows = Rotation.objects.filter(connection=self.connection)
         found: Rotation = get_object_or_404(rows, pk=self.kwargs["rotation"])
         return found
+
+    def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().respond(request, *args, **kwargs)
+        except Rotation.DoesNotExist as exc:  # Somebody has ended it meanwhile.
+            raise Http404 from exc
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**{**kwargs, "rotation": self.rotation})

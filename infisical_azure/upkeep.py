@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from . import tokens
 from .conf import conf
-from .exceptions import TokenUnavailableError
+from .exceptions import TokenUnavailableError, UnforeseenError
 from .models import RefreshToken
 from .models.tokens import RefreshTokenQuerySet
 from .workers import workers as threads
@@ -104,7 +104,7 @@ def _pages(rows: RefreshTokenQuerySet) -> Iterator[RefreshToken]:
 def _refresh(row: RefreshToken) -> str:
     try:
         return "refreshed" if tokens.refresh(row) else "skipped"
-    except (TokenUnavailableError, ImproperlyConfigured) as error:
+    except (TokenUnavailableError, UnforeseenError, ImproperlyConfigured) as error:
         logger.warning("%s", error)
     except DatabaseError as error:
         logger.error("The connection %s was not refreshed: %s.", row.pk, type(error).__name__)

@@ -311,7 +311,7 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         if not rotation.end_all(self.connection):
-            form.add_error(None, obstacles.NOT_ENDED)
+            form.add_error(None, obstacles.NOT_ALL_ENDED)
             return self.form_invalid(form)
         self.connection.delete()
         message = _("The connection %s is removed.") % self.connection.name

@@ -17,7 +17,14 @@ from django.utils import timezone
 
 from . import expiry_warnings, transport
 from .conf import conf
-from .exceptions import Fault, Reaction, RemoteError, TokenUnavailableError, UnavailableError
+from .exceptions import (
+    Fault,
+    Reaction,
+    RemoteError,
+    TokenUnavailableError,
+    UnavailableError,
+    UnforeseenError,
+)
 from .graph import SERVICE, ApplicationPage
 from .models import AppConnection, RotatedSecret, Rotation, WatchedSecret
 from .on_behalf import on_behalf_of
@@ -97,7 +104,7 @@ def watch(connection: AppConnection) -> Summary:
         summary = _try_to_read(connection)
         # What is known comes closer to its end, whether or not the directory could be read.
         expiry_warnings.tell(connection)
-    except (ImproperlyConfigured, DatabaseError) as error:
+    except (UnforeseenError, ImproperlyConfigured, DatabaseError) as error:
         kind = type(error).__name__
         logger.error("The directory of connection %s was not watched: %s.", connection.pk, kind)
         return Summary(failed=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.db import connections
 
@@ -21,7 +21,7 @@ def workers(number: int) -> Iterator[ThreadPoolExecutor]:
         try:
             yield pool
         finally:
-            list(pool.map(_end, [threading.Barrier(number)] * number))
+            list(pool.map(_end, [threading.Barrier(number, timeout=5)] * number))
 
 
 def _end(all_at_it: threading.Barrier) -> None:
@@ -30,4 +30,5 @@ def _end(all_at_it: threading.Barrier) -> None:
         transport.let_go()
         connections.close_all()
     finally:
-        all_at_it.wait()  # Or a quick thread would take the turn of another.
+        with suppress(threading.BrokenBarrierError):
+            all_at_it.wait()  # Or a quick thread would take the turn of another.

@@ -196,7 +196,7 @@ def test_deleting_waits_where_something_may_turn_up(
         chosen = {"_selected_action": [str(_pk())], "action": "delete_selected", "post": "yes"}
         response = staff.post(LIST, chosen, follow=True)
     content = response.content.decode()
-    assert "production: A rotation is being worked on" in content
+    assert "One of its rotations is being worked on" in content
     assert "Successfully deleted" not in content
     assert AppConnection.objects.exists()
 

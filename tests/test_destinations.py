@@ -403,12 +403,13 @@ def test_paused_one_says_that_somebody_removed_what_was_in_use(
     with later(hours=1):
         look(rotation, azure, microsoft)
         advance(rotation, "failed")
+        advance(rotation, "waiting")
         assert "Resume the rotation" in browser.get(url(browser, rotation)).content.decode()
-        advance(rotation, "failed")
         engine.resume(rotation)
         shown = browser.get(url(browser, rotation)).content.decode()
         assert "A new one is made at once" in shown
         advance(rotation)
+        assert rotation.problem == ""
     assert states(rotation) == ["retiring", "current"]
 
 

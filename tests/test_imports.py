@@ -75,7 +75,7 @@ MAY_IMPORT = {
         "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
-    "rotation_upkeep": "conf exceptions models rotation workers",
+    "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow models text",
     "rotation_forms": "conf forms models",

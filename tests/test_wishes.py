@@ -14,6 +14,7 @@ from django.db import connections
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
+from infisical_azure.anew import raised_anew
 from infisical_azure.models import AppConnection, Destination, RotatedSecret, Rotation
 from infisical_azure.signals import rotation_failed, rotation_recovered
 from infisical_azure.workers import workers
@@ -224,6 +225,81 @@ def test_one_in_use_is_shown_however_many_came_to_nothing(
     assert "None yet" not in browser.get(url(browser, rotation)).content.decode()
 
 
+def test_alarm_comes_though_somebody_wants_the_next_one_meanwhile(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    advance(rotation)
+    azure.secrets.pop()
+    with later(hours=1):
+        look(rotation, azure, microsoft)
+        once(microsoft, "application", lambda: engine.rotate_now(rotation, browser.user))
+        advance(rotation, "skipped")
+        assert heard == []
+        advance(rotation, "failed")
+        assert (rotation.problem, len(heard)) == ("current_secret_missing", 1)
+        advance(rotation)
+    assert len(azure.ours) == 1
+
+
+def test_alarm_comes_though_the_process_dies_before_it_is_noted(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    advance(rotation)
+    azure.secrets.pop()
+    with later(hours=1):
+        look(rotation, azure, microsoft)
+
+        def die(execute: Any, sql: str, *rest: Any) -> Any:
+            if '"failing_since" =' in sql:
+                raise SystemExit
+            return execute(sql, *rest)
+
+        with connections["default"].execute_wrapper(die), pytest.raises(SystemExit):
+            engine.advance(rotation.pk)
+    with later(hours=2):
+        advance(rotation, "failed")
+    assert len(heard) == 2  # Rather twice than not at all.
+
+
+def test_pause_is_no_recovery(rotation: Rotation, azure: Azure, microsoft: Microsoft) -> None:
+    failed, recovered = listen(rotation_failed), listen(rotation_recovered)
+    advance(rotation)
+    with later(days=31):
+        advance(rotation)
+    with later(days=34):
+        denied = {"error": {"code": "Authorization_RequestDenied"}}
+        microsoft.fail("remove_password", 403, denied)
+        advance(rotation, "failed")
+        engine.pause(rotation)
+        advance(rotation, "waiting")
+        assert rotation.problem == "Authorization_RequestDenied"
+        assert (len(failed), len(recovered)) == (1, 0)
+
+
+def test_failure_that_nobody_foresaw_is_told_of_and_keeps_no_other_from_its_turn(
+    browser: Browser,
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = listen(rotation_failed)
+    rotation.destinations.update(place="no host")
+    hook = rotation.destinations.create(kind="hook", place="vaulty", name="jobs")
+    advance(rotation, "failed")
+    hook.refresh_from_db()
+    assert hook.delivered
+    assert (rotation.problem, len(heard)) == ("unforeseen", 1)
+    assert rotation.wake_at
+    assert rotation.wake_at > timezone.now()
+    assert "stopped: InvalidURL at " in caplog.text
+    assert "CANARY" not in caplog.text
+    content = browser.get(url(browser, rotation)).content.decode()
+    assert "did not foresee" in content
+
+
 # What code chooses
 
 
@@ -231,8 +307,9 @@ def test_schedule_of_less_than_days_stays_as_it_is(browser: Browser, rotation: R
     half = timedelta(hours=12)
     Rotation.objects.update(interval=half, overlap=half, lifetime=30 * DAY)
     content = browser.get(url(browser, rotation, "rotation_edit")).content.decode()
-    assert '<option value="0" selected>12:00:00</option>' in content
-    assert change(browser, rotation, interval="0", overlap="0", lifetime="90").status_code == 302
+    assert '<option value="now" selected>12:00:00</option>' in content
+    sent = {"interval": "now", "overlap": "now", "lifetime": "90"}
+    assert change(browser, rotation, **sent).status_code == 302
     rotation.refresh_from_db()
     assert (rotation.interval, rotation.overlap) == (half, half)
     assert rotation.lifetime == 90 * DAY
@@ -243,6 +320,16 @@ def test_interval_of_nothing_fills_no_directory(rotation: Rotation, azure: Azure
     advance(rotation)
     assert len(azure.ours) == 1
     assert rotation.due_at > timezone.now()
+
+
+def test_schedule_of_less_than_days_can_be_left(browser: Browser, rotation: Rotation) -> None:
+    Rotation.objects.update(
+        interval=timedelta(days=7, hours=12), lifetime=timedelta(hours=12), overlap=DAY
+    )
+    sent = {"interval": "7", "overlap": "1", "lifetime": "0"}
+    assert change(browser, rotation, **sent).status_code == 302
+    rotation.refresh_from_db()
+    assert (rotation.interval, rotation.lifetime) == (7 * DAY, 15 * DAY)
 
 
 # What is gone
@@ -296,6 +383,49 @@ def test_destination_whose_target_is_removed_meanwhile_is_not_added(
     assert not rotation.destinations.filter(name="hr").exists()
 
 
+def test_page_of_a_rotation_that_is_ended_meanwhile_is_gone(
+    browser: Browser, rotation: Rotation
+) -> None:
+    def end_first(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_rotation"'):
+            Rotation.objects.all().delete()
+        return execute(sql, *rest)
+
+    with connections["default"].execute_wrapper(end_first):
+        assert change(browser, rotation).status_code == 404
+
+
+def test_ended_rotation_needs_no_end() -> None:
+    assert engine.end(uuid.uuid4())
+
+
+@pytest.mark.parametrize(("status", "is_removed"), [(503, False), (403, True)])
+def test_connection_stays_while_microsoft_is_away_but_not_for_a_refusal(
+    browser: Browser,
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    is_removed: bool,
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    microsoft.fail("remove_password", status, {"error": {"code": "Odd"}})
+    page = browser.url("connection_remove", rotation.connection_id)
+    with later(minutes=16):
+        browser.post(page, {"name": "production"})
+    assert AppConnection.objects.exists() != is_removed
+    assert ("left behind" in caplog.text) == is_removed
+
+
+def test_end_while_it_is_worked_on_pauses_it(browser: Browser, rotation: Rotation) -> None:
+    Rotation.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+    assert not engine.end(rotation.pk)
+    rotation.refresh_from_db()
+    assert rotation.is_paused
+
+
 def test_connection_stays_while_something_may_turn_up(
     browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
 ) -> None:
@@ -311,6 +441,17 @@ def test_connection_stays_while_something_may_turn_up(
 
 
 # Threads that keep their connections
+
+
+def test_time_limit_of_celery_reaches_the_task() -> None:
+    class SoftTimeLimitExceeded(Exception):
+        """As billiard's."""
+
+    def ask() -> None:
+        raise SoftTimeLimitExceeded
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        raised_anew(ask)
 
 
 @pytest.mark.parametrize("breaks", ["block", "close"])

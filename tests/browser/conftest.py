@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,4 +106,4 @@ def adam_either_way(enter: Callable[..., Person], request: pytest.FixtureRequest
 def site_without_azure(site: Site) -> Iterator[Site]:
     """The same people and organizations, where the operator has not set up Azure."""
     with without_azure(site.log.parent) as url:
-        yield Site(url=url, standin=site.standin, log=site.log)
+        yield replace(site, url=url)
