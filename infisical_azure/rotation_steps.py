@@ -216,7 +216,7 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
                 raise Waiting(now + _PROVE_AGAIN) from None
             if not _is_dead(rotation, secret, now):
                 raise
-            _discard(rotation, secret)
+            _give_up(rotation, secret)
             return
     with fenced(rotation):
         secret.state, secret.proven_at = State.PROVEN, timezone.now()
@@ -238,18 +238,33 @@ def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
     return is_old and secret.key_id not in {one.key_id for one in _look(rotation).secrets}
 
 
-def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Give up one that will never work; the next one begins at once."""
-    if secret.key_id is not None:
-        _take_away(rotation, secret.key_id)
-    _note_removed(rotation, secret)
-
-
-def _note_removed(rotation: Rotation, secret: RotatedSecret) -> None:
+def _give_up(rotation: Rotation, secret: RotatedSecret) -> None:
+    """Begin the next one at once; what may have been delivered stays until that is in use."""
+    if secret.proven_at is None or secret.has_ended:
+        _discard(rotation, secret)
+        return
     with fenced(rotation):
         HeldSecret.objects.filter(of=secret).delete()
-        secret.state, secret.removed_at = State.REMOVED, timezone.now()
+        secret.state = State.RETIRING
+        secret.save(update_fields=["state"])
+
+
+def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
+    if secret.key_id is not None:
+        _take_away(rotation, secret.key_id)
+    _note_removed(rotation, secret, was_seen=False)
+
+
+def _note_removed(rotation: Rotation, secret: RotatedSecret, *, was_seen: bool) -> None:
+    """Note that it is gone; where it was not seen before, look once more later."""
+    now = timezone.now()
+    with fenced(rotation):
+        HeldSecret.objects.filter(of=secret).delete()
+        secret.state, secret.removed_at = State.REMOVED, now
         secret.save(update_fields=["state", "removed_at"])
+        if not was_seen and secret.key_id is not None:
+            rotation.sweep_at = now + SWEEP_AFTER
+            rotation.save(update_fields=["sweep_at"])
 
 
 def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
@@ -292,7 +307,8 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         if rotation.destinations.exclude(delivered=secret).exists():
             return  # Somebody has added one meanwhile.
         _look_again(rotation)
-        for old in rotation.secrets.filter(state=State.CURRENT):
+        given_up = Q(state=State.RETIRING, retire_at=None)
+        for old in rotation.secrets.filter(Q(state=State.CURRENT) | given_up):
             old.state, old.retire_at = State.RETIRING, _retire_at(old, now + rotation.overlap)
             old.save(update_fields=["state", "retire_at"])
         secret.state, secret.delivered_at = State.CURRENT, now
@@ -329,9 +345,10 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
     if current.key_id not in present:
         _miss(rotation, current)
         return
-    if secret.key_id is not None and secret.key_id in present:
+    was_seen = secret.key_id in present
+    if secret.key_id is not None and was_seen:
         _take_away(rotation, secret.key_id)
-    _note_removed(rotation, secret)
+    _note_removed(rotation, secret, was_seen=was_seen)
 
 
 def _miss(rotation: Rotation, current: RotatedSecret) -> None:
@@ -414,7 +431,8 @@ def _remove_orphans(rotation: Rotation) -> bool:
     Remove client secrets of ours whose value nobody knows; return whether there were any.
 
     Ours are those that bear the marker of one of our rows under another key id, from
-    before that row's was issued: somebody else's, or a copy of the name, is never touched.
+    before that row's was issued, and those that we took for removed: somebody else's, or
+    a copy of the name, is never touched.
     """
     seen = _look(rotation).secrets
     # Read after looking, and by whoever still holds it: what another has issued meanwhile
@@ -428,8 +446,10 @@ def _remove_orphans(rotation: Rotation) -> bool:
 
 
 def _is_orphan(found: ClientSecret, ours: RotatedSecret | None) -> bool:
-    if ours is None or ours.key_id == found.key_id or found.starts_at is None:
+    if ours is None or found.starts_at is None:
         return False
+    if ours.key_id == found.key_id:
+        return ours.state == State.REMOVED
     return ours.issued_at is None or found.starts_at <= ours.issued_at
 
 

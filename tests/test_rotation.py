@@ -846,7 +846,8 @@ def test_pending_one_that_will_never_work_is_given_up(
     microsoft.proofs = [7000222]
     with later(days=32 if why == "revoked" else 130):
         advance(rotation)
-    assert states(rotation) == ["retiring", "removed", "current"]
+    given_up = "retiring" if why == "revoked" else "removed"  # It may have arrived somewhere.
+    assert states(rotation) == ["retiring", given_up, "current"]
     assert len(azure.ours) == 2
     assert delivered in azure.ours
 

@@ -300,6 +300,53 @@ def test_failure_that_nobody_foresaw_is_told_of_and_keeps_no_other_from_its_turn
     assert "did not foresee" in content
 
 
+# What is given up
+
+
+def test_delivered_one_that_seems_dead_stays_until_its_successor_is_in_use(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    rotation.destinations.create(kind="app-configuration", place="store", name="hr")
+    microsoft.fail("store_set", 403, {})
+    advance(rotation, "failed")
+    (delivered,) = azure.ours
+    with later(days=1):
+        azure.is_shown, microsoft.proofs = False, [7000215] * 9
+        advance(rotation, "waiting")
+        assert states(rotation) == ["retiring", "issued"]
+        assert delivered in azure.ours
+        assert "was given up" in browser.get(url(browser, rotation)).content.decode()
+        azure.is_shown, microsoft.proofs = True, []
+        del microsoft.override["store_set"]
+        advance(rotation)
+        assert delivered in azure.ours
+    with later(days=4):
+        advance(rotation)
+        assert states(rotation) == ["removed", "current"]
+        assert delivered not in azure.ours
+
+
+def test_one_that_was_wrongly_taken_for_removed_is_swept_away(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215] * 9
+    advance(rotation, "waiting")
+    (given_up,) = azure.ours
+    with later(days=1):
+        azure.is_shown = False
+        microsoft.fail("remove_password", 400, {"error": {"code": "Odd"}})
+        advance(rotation, "waiting")
+        assert states(rotation) == ["removed", "issued"]
+        assert given_up in azure.ours
+        azure.is_shown, microsoft.proofs = True, []
+        microsoft.override["remove_password"] = (204, {}, "")
+        advance(rotation)
+    with later(days=1, minutes=16):
+        advance(rotation)
+    assert given_up not in azure.ours
+    assert states(rotation) == ["removed", "current"]
+
+
 # What code chooses
 
 
