@@ -111,26 +111,26 @@ class AppConnectionAdmin(admin.ModelAdmin):
     ) -> HttpResponse:
         # Rotations are ended here: the deletion itself is a transaction, no place for calls.
         found = self.get_object(request, object_id) if request.POST else None
-        if found is not None and not self._end(request, [found]):
-            return redirect(request.path)
+        if found is not None:
+            _objects, _counts, lacking, protected = self.get_deleted_objects([found], request)
+            is_refused = lacking or protected
+            if not is_refused and not self._end(request, [found]):
+                return redirect(request.path)
         return super().delete_view(request, object_id, extra_context)
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], Any, set[str], list[Any]]:
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        is_confirmed = request.POST.get("post") and request.POST.get("action")
-        if is_confirmed and not self._end(request, objs):
+        is_confirmed_action = request.POST.get("post") and request.POST.get("action")
+        is_refused = lacking or protected
+        if is_confirmed_action and not is_refused and not self._end(request, objs):
             protected = [*protected, str(obstacles.NOT_ALL_ENDED)]
         return found, counts, lacking, protected
 
     def _end(self, request: HttpRequest, connections: Iterable[AppConnection]) -> bool:
         """End what a deletion would leave behind in Azure; return False where that must wait."""
-        found = list(connections)
-        _objects, _counts, lacking, protected = super().get_deleted_objects(found, request)
-        if lacking or protected or not self.has_delete_permission(request):
-            return True  # It will be refused anyway.
-        kept = [one for one in found if not rotation.end_all(one)]
+        kept = [one for one in connections if not rotation.end_all(one)]
         for one in kept:
             self.message_user(request, f"{one}: {obstacles.NOT_ALL_ENDED}", messages.ERROR)
         return not kept

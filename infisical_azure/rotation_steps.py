@@ -232,7 +232,7 @@ def _value_of(secret: RotatedSecret) -> Secret:
 
 def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
     """Say whether it will never work: it has expired, or somebody has removed it."""
-    if secret.expires_at is not None and secret.expires_at <= now:
+    if secret.has_ended:
         return True
     is_old = now >= (secret.issued_at or now) + SWEEP_AFTER
     return is_old and secret.key_id not in {one.key_id for one in _look(rotation).secrets}
@@ -354,8 +354,9 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
 def _miss(rotation: Rotation, current: RotatedSecret) -> None:
     """Have the one in use looked for, which stays to be done whatever happens meanwhile."""
     now = timezone.now()
-    if now < _visible_at(current, now):
-        raise Waiting(_visible_at(current, now))
+    visible_at = _visible_at(current, now)
+    if now < visible_at:
+        raise Waiting(visible_at)
     with fenced(rotation):
         rotation.missed_at = now
         rotation.save(update_fields=["missed_at"])

@@ -17,7 +17,7 @@ from django.utils import timezone
 from .conf import conf
 from .models import Rotation
 from .rotation import advance
-from .workers import workers as threads
+from .workers import threads
 
 logger = logging.getLogger(__name__)
 #: A client secret that is to be proven is tried again so soon that a run waits for it.

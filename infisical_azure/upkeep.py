@@ -22,7 +22,7 @@ from .conf import conf
 from .exceptions import TokenUnavailableError, UnforeseenError
 from .models import RefreshToken
 from .models.tokens import RefreshTokenQuerySet
-from .workers import workers as threads
+from .workers import threads
 
 logger = logging.getLogger(__name__)
 _BATCH = 200

@@ -13,7 +13,7 @@ from . import transport
 
 
 @contextmanager
-def workers(number: int) -> Iterator[ThreadPoolExecutor]:
+def threads(number: int) -> Iterator[ThreadPoolExecutor]:
     """Give so many threads, whose connections are closed after the block."""
     with ThreadPoolExecutor(
         number, thread_name_prefix="infisical_azure", initializer=transport.keep_alive

@@ -17,7 +17,7 @@ from infisical_azure import rotation as engine
 from infisical_azure.anew import raised_anew
 from infisical_azure.models import AppConnection, Destination, RotatedSecret, Rotation
 from infisical_azure.signals import rotation_failed, rotation_recovered
-from infisical_azure.workers import workers
+from infisical_azure.workers import threads
 
 from .conftest import Browser
 from .microsoft import Microsoft
@@ -514,7 +514,7 @@ def test_workers_end_whatever_breaks(monkeypatch: pytest.MonkeyPatch, breaks: st
     error = OSError if breaks == "close" else ZeroDivisionError
 
     def work() -> None:
-        with workers(2) as pool:
+        with threads(2) as pool:
             assert list(pool.map(abs, [-1, -2])) == [1, 2]
             if breaks == "block":
                 raise ZeroDivisionError
