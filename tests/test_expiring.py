@@ -53,7 +53,7 @@ def seen(connection: AppConnection, days: float | None, **more: Any) -> WatchedS
             "application_name": "Payroll Export",
             "key_id": uuid.uuid4(),
             "name": f"ends-in-{days}",
-            "hint": "abc",
+            "hint": "~Hi",
             "expires_at": ends_at,
             "seen_at": timezone.now(),
             **more,
@@ -80,7 +80,7 @@ def test_page_shows_what_has_ended_or_will_soonest_first(
     assert places == sorted(places)
     for days in (None, 91, -31):
         assert f"ends-in-{days}<" not in text
-    for words in ("Payroll Export", "production", "abc…", "Expired 29 days ago", "Contoso"):
+    for words in ("Payroll Export", "production", "~Hi…", "Expired 29 days ago", "Contoso"):
         assert words in text
     assert "1 has expired in the last 30 days, 1 expires within 30 days," in squeezed(text)
     assert "1 in the 60 days after that." in squeezed(text)
@@ -196,7 +196,7 @@ def test_spreadsheet_has_a_line_for_each(browser: Browser, connection: AppConnec
         "client_id": APPLICATION_CLIENT_ID,
         "connection": "production",
         "name": "ends-in-3",
-        "hint": "abc",
+        "hint": "~Hi",
         "key_id": str(one.key_id),
         "starts": "2026-11-23T12:00:00Z",
         "expires": "2026-11-26T12:00:00Z",
@@ -277,7 +277,7 @@ def test_calendar_has_an_all_day_event_for_each(
         "URL:https://site.example" + browser.url("application_detail", connection.pk, APPLICATION),
     ):
         assert line in lines
-    assert "abc" not in text
+    assert "~Hi" not in text
 
 
 def test_long_and_foreign_names_are_folded_between_characters(
