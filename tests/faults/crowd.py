@@ -21,13 +21,14 @@ from .test_connect import walk
 GRAPH = "https://graph.microsoft.com"
 
 
-def connect(standin: StandIn) -> AppConnection:
+def connect(standin: StandIn, account: str = "ada@contoso.com") -> AppConnection:
     """Make a person and an organization, and connect it over real HTTP."""
+    name, _, tenant = account.partition("@")
     organization = make_organization("Tailspin Toys")
-    user = User.objects.create_user("ada", "ada@site.example", "pass")
+    user = User.objects.create_user(name, f"{name}@site.example", "pass")
     add_member(organization, user)
-    walk(Browser(user, organization), standin)
-    return AppConnection.objects.get()
+    walk(Browser(user, organization), standin, account, tenant=tenant)
+    return AppConnection.objects.get(account_username=account)
 
 
 def multiply(connection: AppConnection, count: int) -> None:
