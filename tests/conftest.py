@@ -16,9 +16,11 @@ from django.test import Client
 from django.urls import reverse
 
 from infisical_azure.host import get_host
+from infisical_azure.models import AppConnection, Destination, Rotation
 
 from . import database
-from .microsoft import CODE, TENANT, Microsoft
+from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, CODE, TENANT, Microsoft
+from .rotations import DAY, Azure
 
 if settings.ROOT_URLCONF == "tests.urls":
     from .hostapp.host import add_member, make_organization
@@ -94,6 +96,43 @@ def admin_user(organization: Model) -> User:
 @pytest.fixture
 def browser(admin_user: User, organization: Model, microsoft: Microsoft) -> Browser:
     return Browser(admin_user, organization, microsoft)
+
+
+@pytest.fixture
+def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
+    """A connection that has just been made."""
+    browser.connect()
+    microsoft.requests.clear()
+    return AppConnection.objects.get()
+
+
+@pytest.fixture
+def azure(connection: AppConnection, microsoft: Microsoft) -> Azure:
+    """An application that somebody else has given a client secret."""
+    return Azure(microsoft)
+
+
+@pytest.fixture
+def rotation(connection: AppConnection, azure: Azure) -> Rotation:
+    """A rotation that is to begin, and delivers to a vault."""
+    made = Rotation.objects.create(
+        connection=connection,
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        application_name="HR",
+        interval=30 * DAY,
+        lifetime=90 * DAY,
+        overlap=2 * DAY,
+    )
+    made.destinations.create(kind=Destination.Kind.KEY_VAULT, place="team", name="hr-secret")
+    return made
+
+
+@pytest.fixture
+def hooks(settings: Any) -> None:
+    """Let the site have a hook that takes client secrets."""
+    hooks = {"vaulty": "tests.rotations.take"}
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "SECRET_HOOKS": hooks}
 
 
 if database.is_sqlite():

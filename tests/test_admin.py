@@ -19,7 +19,7 @@ from infisical_azure.models import AppConnection, Rotation, SecretEvent
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization
 from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, Microsoft
-from .test_rotation import Azure
+from .rotations import Azure
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:infisical_azure_appconnection_changelist")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from infisical_azure.models import AppConnection, SecretEvent
 
 from .conftest import Browser
+from .held_tokens import expire
 from .hostapp.host import add_member, remove_member
 from .microsoft import (
     APPLICATION,
@@ -28,18 +29,10 @@ from .microsoft import (
     client_secret,
     error,
 )
-from .test_tokens import expire
 
 pytestmark = pytest.mark.django_db
 LISTING = f"{GRAPH}/v1.0/applications"
 NEXT = f"{LISTING}?$select=id&$skiptoken=RFNwdAIAAQ"
-
-
-@pytest.fixture
-def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
-    browser.connect()
-    microsoft.requests.clear()
-    return AppConnection.objects.get()
 
 
 def page(browser: Browser, connection: AppConnection, name: str = "application_list") -> str:

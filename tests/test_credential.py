@@ -17,8 +17,8 @@ from django.utils import timezone
 from infisical_azure.models import AccessToken, AppConnection
 
 from .conftest import Browser
+from .held_tokens import expire
 from .microsoft import ACCESS_TOKEN, OTHER_TENANT, Microsoft, error
-from .test_tokens import expire
 
 pytestmark = pytest.mark.django_db
 SCOPE = "https://graph.microsoft.com/.default"

@@ -17,33 +17,10 @@ from infisical_azure.signals import rotation_failed
 from .conftest import Browser
 from .hostapp.host import add_member, remove_member
 from .microsoft import Microsoft
-from .test_rotation import (
-    DAY,
-    Azure,
-    advance,
-    azure,
-    connection,
-    hooks,
-    later,
-    listen,
-    rotation,
-    states,
-)
-from .test_rotation_pages import act, add, url
+from .rotations import DAY, Azure, act, advance, later, listen, refer, states, url
+from .test_rotation_pages import add
 
-pytestmark = pytest.mark.django_db
-__all__ = ["azure", "connection", "hooks", "rotation"]
-
-
-def refer(rotation: Rotation) -> Destination:
-    made: Destination = rotation.destinations.create(
-        kind="key-vault-reference",
-        place="team-store",
-        name="hr:secret",
-        label="production",
-        refers_to=rotation.destinations.get(kind="key-vault"),
-    )
-    return made
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 
 
 def deliver_to(browser: Browser, rotation: Rotation, **form: str) -> Any:

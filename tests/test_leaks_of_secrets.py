@@ -35,7 +35,7 @@ from .microsoft import (
     Microsoft,
     client_secret,
 )
-from .test_destinations import refer
+from .rotations import Azure, act, advance, later, refer, url
 from .test_leaks import (
     Injector,
     Sinks,
@@ -45,11 +45,9 @@ from .test_leaks import (
     stored,
     watch_afresh,
 )
-from .test_rotation import Azure, advance, azure, connection, hooks, later, rotation
-from .test_rotation_pages import act, url
 
-pytestmark = pytest.mark.django_db
-__all__ = ["azure", "connection", "debug", "hooks", "rotation"]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
+__all__ = ["debug"]
 #: Of so many moments one is tried; set it to 1 for all of them.
 STEP = int(os.environ.get("LEAK_STEP", "6"))
 HOST = "tests.test_watch.CaringHost"

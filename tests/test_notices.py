@@ -15,12 +15,11 @@ from infisical_azure.exceptions import TokenUnavailableError
 from infisical_azure.models import AppConnection, Rotation
 
 from .conftest import Browser
+from .held_tokens import expire
 from .microsoft import CORRELATION, Microsoft, error
-from .test_rotation import Azure, advance, azure, connection, hooks, rotation
-from .test_tokens import expire
+from .rotations import Azure, advance
 
-pytestmark = pytest.mark.django_db
-__all__ = ["azure", "connection", "hooks", "rotation"]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 BASE = import_string(__import__("tests.settings", fromlist=["x"]).INFISICAL_AZURE["HOST"])
 
 

@@ -9,8 +9,8 @@ from infisical_azure.models import AppConnection
 from infisical_azure.resources import Resource
 
 from .conftest import Browser
+from .held_tokens import expire
 from .microsoft import CORRELATION, Microsoft, error
-from .test_tokens import expire
 
 pytestmark = pytest.mark.django_db
 

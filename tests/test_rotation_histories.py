@@ -31,7 +31,7 @@ from infisical_azure.models import AppConnection, RotatedSecret, Rotation, short
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization
 from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, Microsoft, client_secret
-from .test_rotation import Azure
+from .rotations import Azure
 
 #: So many histories; set it to 10000 for the whole proof.
 HISTORIES = int(os.environ.get("ROTATION_HISTORIES", "60"))

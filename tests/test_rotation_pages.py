@@ -22,10 +22,9 @@ from infisical_azure.rotation_upkeep import rotate_due
 from .conftest import Browser
 from .hostapp.host import add_member, remove_member
 from .microsoft import APPLICATION, KEY_ID, Microsoft
-from .test_rotation import Azure, advance, azure, connection, hooks, rotation, states
+from .rotations import Azure, act, advance, states, url
 
-pytestmark = pytest.mark.django_db
-__all__ = ["azure", "connection", "hooks", "rotation"]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 FORM = {
     "interval": "30",
     "overlap": "3",
@@ -41,14 +40,6 @@ def add(browser: Browser, connection: AppConnection, **form: str) -> Any:
     return browser.post(
         browser.url("rotation_add", connection.pk, APPLICATION), FORM | {"label": ""} | form
     )
-
-
-def url(browser: Browser, rotation: Rotation, name: str = "rotation_detail") -> str:
-    return browser.url(name, rotation.connection_id, rotation.pk)
-
-
-def act(browser: Browser, rotation: Rotation, what: str) -> Any:
-    return browser.post(url(browser, rotation, "rotation_act"), {"act": what})
 
 
 # Setting up

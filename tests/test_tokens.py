@@ -23,6 +23,7 @@ from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
 
 from .conftest import Browser
+from .held_tokens import age, expire
 from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, Microsoft, error
 
 pytestmark = pytest.mark.django_db
@@ -36,26 +37,6 @@ def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
     microsoft.requests.clear()
     microsoft.token = {"access_token": "CANARY-second", "refresh_token": "CANARY-newer"}
     return AppConnection.objects.get()
-
-
-def expire(**ago: float) -> None:
-    """Let the held access tokens be over since so long (a minute unless told)."""
-    now = timezone.now()
-    AccessToken.objects.update(
-        issued_at=now - timedelta(hours=1),
-        refresh_at=now - timedelta(minutes=10),
-        expires_at=now - timedelta(**ago or {"minutes": 1}),
-    )
-
-
-def age() -> None:
-    """Let the held access tokens work for a while, but be due to refresh."""
-    now = timezone.now()
-    AccessToken.objects.update(
-        issued_at=now - timedelta(minutes=50),
-        refresh_at=now - timedelta(minutes=1),
-        expires_at=now + timedelta(minutes=10),
-    )
 
 
 def refused(connection: AppConnection, resource: str = Resource.GRAPH) -> TokenUnavailableError:

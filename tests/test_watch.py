@@ -30,6 +30,7 @@ from infisical_azure.signals import secret_expiring
 
 from .celery_app import app
 from .conftest import Browser
+from .held_tokens import expire
 from .hostapp.host import add_member, make_organization, remove_member
 from .microsoft import (
     APPLICATION,
@@ -41,7 +42,6 @@ from .microsoft import (
     error,
 )
 from .test_notices import BASE
-from .test_tokens import expire
 
 pytestmark = pytest.mark.django_db
 NEXT = f"{GRAPH}/v1.0/applications?$select=id&$skiptoken=RFNwdAIAAQ"
@@ -60,13 +60,6 @@ class CarelessHost(BASE):  # type: ignore[misc,valid-type]
 
     def get_recipients(self, organization: Model, connection: Model) -> Sequence[str]:
         raise KeyError("CANARY")
-
-
-@pytest.fixture
-def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
-    browser.connect()
-    microsoft.requests.clear()
-    return AppConnection.objects.get()
 
 
 @pytest.fixture

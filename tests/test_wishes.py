@@ -21,24 +21,11 @@ from infisical_azure.workers import threads
 
 from .conftest import Browser
 from .microsoft import Microsoft
-from .test_destinations import change, deliver_to, look, refer, remove
-from .test_rotation import (
-    DAY,
-    Azure,
-    advance,
-    azure,
-    connection,
-    hooks,
-    later,
-    listen,
-    rotation,
-    states,
-)
-from .test_rotation_pages import act, url
+from .rotations import DAY, Azure, act, advance, later, listen, refer, states, url
+from .test_destinations import change, deliver_to, look, remove
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 HOST = "tests.test_watch.CaringHost"
-__all__ = ["azure", "connection", "hooks", "rotation"]
 
 
 def once(microsoft: Microsoft, call: str, wish: Callable[[], object]) -> None:
