@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextvars
+import linecache
 import logging
 import sys
 import urllib.parse
@@ -229,6 +230,22 @@ class Injector:
                 raise RuntimeError("injected")
         return self.line
 
+    def moments(self) -> set[tuple[tuple[str, int], int]]:
+        """
+        Return each line that has run with 1 and with how often, for its last time.
+
+        But a `with` only with 1: it also runs when its block has come to its end, where
+        nothing can fail, and what a tracer raises there keeps it from being left at all.
+        """
+        opens = {one for one in self.lines if source_of(one).startswith("with ")}
+        last = {(one, often) for one, often in self.lines.items() if one not in opens}
+        return last | {(one, 1) for one in self.lines}
+
+
+def source_of(place: tuple[str, int]) -> str:
+    name, number = place
+    return linecache.getline(str(PACKAGE / name), number).strip()
+
 
 def first_line_of(function: Callable[..., Any]) -> int:
     """Return the line of a view at which Django has called it but it has done nothing yet."""
@@ -250,6 +267,7 @@ def inject_everywhere(
         # In a context of its own: what is injected into a clean-up leaves it undone.
         sinks.add_response(contextvars.copy_context().run(run, injector))
         hits += injector.hit
+        assert not database.in_atomic_block, (target, nth)
     return hits
 
 

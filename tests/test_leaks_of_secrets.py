@@ -237,9 +237,7 @@ def everywhere(run: Any, made: set[str], azure: Azure) -> None:
     scout = Injector()
     assert contextvars.copy_context().run(run, scout).status_code < 400
     assert len(scout.lines) > 150
-    every = {(line, nth) for line, often in scout.lines.items() for nth in (1, often)}
-    moments = sorted(every)[::STEP]
-    print(len(moments), scout.lines.total())
+    moments = sorted(scout.moments())[::STEP]
     with listening() as sinks:
         hits = inject_everywhere(run, moments, sinks)
         dumped(sinks)
