@@ -111,11 +111,13 @@ def authorization_url(
     state: Secret,
     nonce: Secret,
     code_challenge: str,
+    claims: str = "",
 ) -> str:
     """
     Return where to send a person for consent.
 
-    Source: entra-docs ``v2-oauth2-auth-code-flow``, ``v2-protocols-oidc``.
+    `claims` is what Entra has asked for when it refused a refresh, JSON. Source:
+    entra-docs ``v2-oauth2-auth-code-flow``, ``v2-protocols-oidc``, ``claims-challenge``.
     """
     url, _state = OAuth2Session(
         client.client_id,
@@ -129,6 +131,7 @@ def authorization_url(
         code_challenge_method="S256",
         response_mode="query",
         prompt="select_account",
+        **({"claims": claims} if claims else {}),
     )
     return str(url)
 

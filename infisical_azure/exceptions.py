@@ -74,6 +74,7 @@ class Fault:
 _OPERATOR_ERRORS = {
     "invalid_client", "unauthorized_client", "invalid_scope", "invalid_request", "invalid_resource"
 }  # fmt: skip
+_SIGN_IN_ERRORS = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
 # MSAL calls it MessageOnly: a new sign-in would only show the same message again.
 _ADMIN_SUBERRORS = {"message_only", "additional_action"}
 
@@ -93,7 +94,10 @@ class RemoteError(InfisicalAzureError):
             return Reaction.OPERATOR
         if fault.suberror in _ADMIN_SUBERRORS:
             return Reaction.TENANT_ADMIN
-        return Reaction.RECONNECT
+        if fault.error in _SIGN_IN_ERRORS:
+            return Reaction.RECONNECT
+        # Whoever answered so, such as a proxy, has said nothing of the grant.
+        return Reaction.RETRY
 
 
 class TokenUnavailableError(InfisicalAzureError):

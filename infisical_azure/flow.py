@@ -115,6 +115,7 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> s
         state=state,
         nonce=nonce,
         code_challenge=entra.code_challenge(verifier),
+        claims=wanted.connection.claims if wanted.connection else "",
     )
 
 
@@ -190,6 +191,12 @@ def complete(authorization: Authorization, answer: Answer) -> AppConnection:
 
 
 def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
+    if authorization.expires_at <= timezone.now():
+        raise AuthorizationError("state_expired")
+    # Entra doesn't send iss (RFC 9207); where somebody does, it must be the right one.
+    expected = f"{authorization.find_cloud().authority}/{authorization.tenant_id}/v2.0"
+    if answer.issuer and answer.issuer != expected:
+        raise AuthorizationError("wrong_tenant")
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
@@ -197,10 +204,6 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")
-    # Entra doesn't send iss (RFC 9207); where somebody does, it must be the right one.
-    expected = f"{authorization.find_cloud().authority}/{authorization.tenant_id}/v2.0"
-    if answer.issuer and answer.issuer != expected:
-        raise AuthorizationError("wrong_tenant")
 
 
 def _refuse_switch(authorization: Authorization, identity: Identity) -> None:
@@ -271,7 +274,8 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
         if before is None:
             connection.save(force_insert=True)
         else:
-            connection.save(force_update=True)
+            # Not the name and description, which somebody may just have changed.
+            connection.save(update_fields=AppConnection.GRANT_FIELDS)
             # What somebody refreshes at this moment is older than this: it finds no row.
             RefreshToken.objects.filter(pk=connection.pk).delete()
             connection.access_tokens.all().delete()

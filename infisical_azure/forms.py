@@ -15,6 +15,7 @@ from . import entra, flow
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
+from .health import REASONS
 from .models import MARK, AppConnection, validate_name
 from .text import displayable, is_guid
 
@@ -223,6 +224,8 @@ class ReconnectForm(TenantForm):
         )
 
     def clean(self) -> dict[str, Any]:
+        if self.instance.cloud not in conf.clouds:
+            raise ValidationError(str(REASONS["cloud_disabled"]), code="cloud_disabled")
         cleaned = super().clean()
         is_other = cleaned.get("tenant_id", self.instance.tenant_id) != self.instance.tenant_id
         if is_other and not cleaned.get("may_switch"):

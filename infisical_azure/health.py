@@ -28,6 +28,10 @@ REASONS: dict[str, str | Promise] = {
     "client_secret_expired": _("This site's client secret has expired."),
     "application_missing": _("This site's application is missing or disabled in Azure."),
     "operator_setup": _("Microsoft refuses the requests that this site makes."),
+    "resource_unknown": _(
+        "The Azure directory doesn't know the service: it was never used there, or its name "
+        "is wrong."
+    ),
     "cloud_disabled": _("The cloud of this connection is no longer enabled on this site."),
     "decryption_failed": _("The stored access can't be opened with this site's FERNET_KEYS."),
     "throttled": _("Microsoft asks to wait: there are too many requests for this directory."),
@@ -59,9 +63,12 @@ _BY_REACTION = {
 class Diagnosis:
     """What a failure means for the connection."""
 
-    status: AppConnection.Status
+    status: AppConnection.Status | None
+    """None where the connection itself is as it was."""
     code: str
     reaction: Reaction
+    is_of_resource: bool = False
+    """Whether it says nothing of the tokens for other APIs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,7 @@ def diagnose(
     """
     Say what a failed refresh means (entra.py's errors, or ours at decryption).
 
-    A consent that is missing for another API than Graph leaves the rest working.
+    What is wrong with one API, such as a missing consent, leaves the others working.
     """
     if isinstance(error, DecryptionError):
         return Diagnosis(
@@ -118,12 +125,18 @@ def diagnose(
             status=Status.NEEDS_ADMIN_APPROVAL if is_graph else Status.PERMISSION_MISSING,
             code="consent_missing",
             reaction=Reaction.TENANT_ADMIN,
+            is_of_resource=True,
+        )
+    if not is_graph and fault.error in {"invalid_resource", "invalid_scope"}:
+        return Diagnosis(
+            status=None, code="resource_unknown", reaction=reaction, is_of_resource=True
         )
     if reaction is Reaction.RECONNECT:
         code = _BY_AADSTS.get(fault.aadsts or 0, "grant_revoked")
     else:
         code = code_of(error, client_secret=client_secret)
-    known = code if code in REASONS else "operator_setup"
+    fallback = "microsoft_unavailable" if reaction is Reaction.RETRY else "operator_setup"
+    known = code if code in REASONS else fallback
     return Diagnosis(status=_BY_REACTION[reaction], code=known, reaction=reaction)
 
 

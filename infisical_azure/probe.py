@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
+
 from . import problems, tokens
 from .conf import conf
 from .exceptions import RemoteError, TokenUnavailableError
@@ -28,7 +30,10 @@ def probe(connection: AppConnection) -> list[Result]:
 
     The order is Graph first, then the resources that tokens were asked for.
     """
-    cloud = connection.find_cloud()
+    try:
+        cloud = connection.find_cloud()
+    except ImproperlyConfigured:
+        return [Result(label=connection.cloud, reason=str(REASONS["cloud_disabled"]))]
     held = AccessToken.objects.filter(connection=connection)
     known = set(held.values_list("resource", flat=True)) | {cloud.graph_audience}
     audiences = sorted(known, key=lambda audience: (audience != cloud.graph_audience, audience))

@@ -29,6 +29,7 @@ from .id_token import claims_identity
 from .models import AccessToken, AppConnection, RefreshToken, database
 from .operator_client import client
 from .pauses import pause_after
+from .refusals import Kept, note_refusals, refusal_of, refused_anew, remaining
 from .resources import Resource, audience_of
 from .secret import Secret
 from .signals import connection_broken, connection_recovered
@@ -135,12 +136,18 @@ def refresh(row: RefreshToken) -> bool:
     `row` is one of ``RefreshToken.objects.due(now).to_refresh()``. Return whether this
     call did it: False when somebody else has, or is at it. Raises TokenUnavailableError.
     """
+    audience = _audience_to_refresh(row)
     if not row.claim(conf.lease):
         return False
-    held = _held_by(row)
-    audience = held[0].resource if held else row.connection.find_cloud().graph_audience
     _refresh(_Wish(connection_id=row.pk, audience=audience, is_for_use=False), row)
     return True
+
+
+def _audience_to_refresh(row: RefreshToken) -> str:
+    """Choose the resource used latest; Graph, which the pages need, where it was refused."""
+    graph = row.connection.find_cloud().graph_audience
+    usable = [one.resource for one in _held_by(row) if one.resource not in row.refused]
+    return graph if graph in row.refused or not usable else usable[0]
 
 
 def _find(connection_id: UUID, audience: str) -> AccessToken | None:
@@ -180,7 +187,7 @@ def _replace_early(held: AccessToken) -> AccessToken:
 
     def replace() -> AccessToken:
         row = _row_of(wish)
-        if row is None or not row.claim(conf.lease):
+        if row is None or refusal_of(row, wish.audience) or not row.claim(conf.lease):
             return held
         return _refresh_unless_met(wish, row)
 
@@ -205,7 +212,7 @@ def _obtain(wish: _Wish) -> AccessToken:
             row = _row_of(wish)
             if row is None:
                 raise _unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
-            _raise_if_hopeless(row)
+            _raise_if_hopeless(row, wish.audience)
             if row.claim(conf.lease):
                 turn.left = refreshed = _refresh_unless_met(wish, row)
                 return refreshed
@@ -221,17 +228,27 @@ def _row_of(wish: _Wish) -> RefreshToken | None:
     return found
 
 
-def _raise_if_hopeless(row: RefreshToken) -> None:
+def _raise_if_hopeless(row: RefreshToken, audience: str) -> None:
     """Raise what is known of a token that is not to be had by trying or waiting."""
     if row.revoked_at is not None:
         raise _unavailable(row.pk, Reaction.RECONNECT, row.connection.problem)
     if row.next_try_at is not None and row.next_try_at > timezone.now():
+        problem = row.connection.problem
         raise TokenUnavailableError(
             connection_id=row.pk,
-            reaction=health.reaction_of(row.connection),
-            problem=row.connection.problem,
+            reaction=health.reaction_of(row.connection) if problem else Reaction.RETRY,
+            problem=problem or "throttled",  # As another connection to the same tenant was.
             correlation_id=row.connection.correlation_id,
             retry_at=row.next_try_at,
+        )
+    refusal = refusal_of(row, audience)
+    if refusal is not None:
+        raise TokenUnavailableError(
+            connection_id=row.pk,
+            reaction=refusal.reaction,
+            problem=refusal.problem,
+            correlation_id=refusal.correlation_id,
+            retry_at=refusal.until,
         )
 
 
@@ -268,13 +285,13 @@ def _refresh(wish: _Wish, row: RefreshToken) -> AccessToken:
             is_graph=wish.audience == connection.find_cloud().graph_audience,
         )
         fault = error.fault if isinstance(error, RemoteError) else None
-        if not _note_failure(row, diagnosis, fault):
+        if not _note_failure(row, diagnosis, fault, wish.audience):
             return _newer(wish)
         # Without its cause, in whose frames the refresh token is.
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code, fault) from None
     if _is_someone_else(connection, reply):
         diagnosis = health.IDENTITY_CHANGED
-        if not _note_failure(row, diagnosis, None):
+        if not _note_failure(row, diagnosis, None, wish.audience):
             return _newer(wish)
         raise _unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
     try:
@@ -321,7 +338,9 @@ def _save(row: RefreshToken, reply: TokenReply, wish: _Wish) -> AccessToken | No
     refresh_at = early(reply.issued_at, reply.expires_at)
     expires_at = now + RefreshToken.LIFETIME if reply.refresh_token else row.expires_at
     is_used = any(one.used_at and one.used_at > now - _IN_USE for one in held)
+    refused = remaining(row, audience)
     values: dict[str, Any] = {
+        "refused": refused,
         "lease_until": None,
         "next_try_at": None,
         "failures": 0,
@@ -348,7 +367,7 @@ def _save(row: RefreshToken, reply: TokenReply, wish: _Wish) -> AccessToken | No
             access.used_at = now
             written.append("used_at")
         access.save(update_fields=None if access._state.adding else written)
-        _note_success(row.connection, reply, audience)
+        _note_success(row.connection, reply, audience, refused)
     return access
 
 
@@ -358,27 +377,40 @@ def keep_alive_at(expires_at: datetime) -> datetime:
     return expires_at - RefreshToken.KEEP_ALIVE - spread
 
 
-def _note_success(connection: AppConnection, reply: TokenReply, audience: str) -> None:
+def _note_success(
+    connection: AppConnection,
+    reply: TokenReply,
+    audience: str,
+    refused: Kept,
+) -> None:
     before = connection.granted_scopes, connection.status, connection.problem
     was_broken = connection.is_broken
     if audience == connection.find_cloud().graph_audience:
-        connection.note_granted([*reply.scopes, "offline_access"])
-    else:
+        connection.granted_scopes = sorted([*reply.scopes, "offline_access"])
+    if not note_refusals(connection, refused):
         connection.note_granted(connection.granted_scopes)
     if before != (connection.granted_scopes, connection.status, connection.problem):
         connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
-    if was_broken:
+    if was_broken and not connection.is_broken:
         transaction.on_commit(
             lambda: connection_recovered.send_robust(AppConnection, connection=connection),
             using=database(),
         )
 
 
-def _note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> bool:
+def _note_failure(
+    row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, audience: str
+) -> bool:
     """Remember a failure and when to try again; return False if the fence is outdated."""
     now, connection = timezone.now(), row.connection
     values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
-    if diagnosis.reaction is Reaction.RECONNECT:
+    if diagnosis.is_of_resource:
+        refusal = refused_anew(row, audience, diagnosis, fault)
+        refused = row.refused | {audience: refusal.written()}
+        values = {"lease_until": None, "refused": refused}
+        if row.due_at is not None and row.due_at < refusal.until:
+            values["due_at"] = refusal.until
+    elif diagnosis.reaction is Reaction.RECONNECT:
         values |= {"revoked_at": now, "due_at": None}
     else:
         next_try_at = now + _pause(row, diagnosis, fault)
@@ -389,7 +421,10 @@ def _note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) 
             return False
         if fault is not None and fault.http_status == 429:
             RefreshToken.objects.pause(connection, now + _pause(row, diagnosis, fault))
-        connection.note_status(diagnosis.status, diagnosis.code, fault)
+        if diagnosis.is_of_resource:
+            note_refusals(connection, refused, fault)
+        elif diagnosis.status is not None:
+            connection.note_status(diagnosis.status, diagnosis.code, fault)
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
         if connection.is_broken and not was_broken:
             transaction.on_commit(

@@ -130,7 +130,8 @@ class ConnectionDetailView(OrganizationMixin, DetailView):
         cloud = conf.clouds.get(connection.cloud)
         resources = [(label_of(token.resource, cloud), token) for token in held]
         kwargs |= {"resources": resources, **_health_of(connection)}
-        can_be_approved = any(p.admin_consent for p in connection.missing_permissions)
+        missing = any(p.admin_consent for p in connection.missing_permissions)
+        can_be_approved = missing or connection.problem == "consent_missing"
         link = flow.admin_consent_url(connection) if can_be_approved else ""
         return super().get_context_data(**kwargs, admin_consent_url=link)
 

@@ -50,8 +50,8 @@ MAY_IMPORT = {
     "health": "exceptions models problems secret",
     "apart": "models",
     "tokens": (
-        "apart conf entra exceptions health id_token models operator_client pauses resources "
-        "secret signals turns"
+        "apart conf entra exceptions health id_token models operator_client pauses refusals "
+        "resources secret signals turns"
     ),
     "flow": (
         "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
@@ -76,8 +76,9 @@ MAY_IMPORT = {
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
+    "refusals": "exceptions health models models.connections pauses",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "forms": "clouds conf entra exceptions flow models text",
+    "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
     "views": (
         "conf connection_options flow forms health host models non_atomic obstacles own_secret "

@@ -10,7 +10,7 @@ from infisical_azure.resources import Resource
 
 from .conftest import Browser
 from .held_tokens import expire
-from .microsoft import CORRELATION, Microsoft, error
+from .microsoft import CORRELATION, TENANT, Microsoft, error
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +36,17 @@ def test_every_resource_is_called_live(
     assert page.index("Microsoft Graph") < page.index("Azure Key Vault")
     assert microsoft.count("me") == 1
     assert microsoft.count("token") == 1
+
+
+def test_cloud_that_is_disabled_is_named(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    AppConnection.objects.update(cloud="china")
+    page = press(browser, connection)
+    assert ("Works" in page, "no longer enabled on this site" in page) == (False, True)
+    url = browser.url("connection_reconnect", connection.pk)
+    response = browser.post(url, {"tenant": TENANT})
+    assert "no longer enabled on this site" in response.content.decode()
 
 
 def test_each_failure_is_shown_with_its_reason(

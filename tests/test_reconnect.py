@@ -42,6 +42,17 @@ def tokens_are_the_old_ones() -> bool:
     return held == (ACCESS_TOKEN, REFRESH_TOKEN)
 
 
+def test_name_that_was_changed_meanwhile_stays(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    changed = {"name": "renamed", "description": "since then"}
+    microsoft.before["me"] = lambda: AppConnection.objects.update(**changed)
+    reconnect(browser, connection)
+    after = AppConnection.objects.get()
+    assert (after.name, after.description) == ("renamed", "since then")
+    assert after.updated_at > connection.updated_at
+
+
 def test_id_name_and_history_stay(browser: Browser, connection: AppConnection) -> None:
     AppConnection.objects.update(status="needs-reconnect", problem="grant_revoked")
     RefreshToken.objects.update(revoked_at="2026-01-01T00:00Z", fence=7)

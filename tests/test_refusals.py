@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -69,6 +70,7 @@ def nothing_is_saved() -> bool:
         ({"error": "invalid_request"}, "operator_setup"),
         ({"error": "<script>"}, "refused"),
         ({"iss": f"https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"}, "wrong_tenant"),
+        ({"iss": "https://evil.example", "error": "access_denied"}, "wrong_tenant"),
         ({"code": None}, "refused"),
         ({"code": ""}, "refused"),
     ],
@@ -438,6 +440,10 @@ def test_expired_state_is_refused(browser: Browser, microsoft: Microsoft) -> Non
     with time_machine.travel(timezone.now() + timedelta(minutes=10, seconds=1)):
         response = browser.come_back(sent)
         assert browser.problem(response) == "state_expired"
+        page = browser.get(response["Location"]).content.decode()
+        (again,) = re.findall(r'href="([^"]*again=[^"]*)"', page)
+        assert 'value="production"' in browser.get(again).content.decode()
+        assert browser.problem(browser.come_back(sent)) == "state_used"
     assert microsoft.count("token") == 0
 
 

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import requests
@@ -24,7 +25,8 @@ from infisical_azure.signals import connection_broken, connection_recovered
 
 from .conftest import Browser
 from .held_tokens import age, expire
-from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, Microsoft, error
+from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, TENANT, Microsoft, error
+from .rotations import later, listen
 
 pytestmark = pytest.mark.django_db
 GRAPH = "https://graph.microsoft.com"
@@ -418,15 +420,25 @@ def test_30_reconnect_during_a_refresh_wins(
     assert AccessToken.objects.get().secret.reveal() == "CANARY-newest"
 
 
-def test_32_claims_that_microsoft_wants_mean_reconnect(
-    connection: AppConnection, microsoft: Microsoft
+def test_32_claims_that_microsoft_wants_mean_reconnect_with_them(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
 ) -> None:
+    claims = '{"access_token": {"polids": {"essential": true, "values": ["one"]}}}'
     microsoft.fail(
-        "token", 400, error(50076, "interaction_required", suberror="basic_action", claims="{}")
+        "token", 400, error(50076, "interaction_required", suberror="basic_action", claims=claims)
     )
     expire()
     assert refused(connection).problem == "sign_in_needed"
     assert connection.status == "needs-reconnect"
+    del microsoft.override["token"]
+    url = browser.url("connection_reconnect", connection.pk)
+    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
+    sent = {name: values[0] for name, values in parse_qs(urlsplit(location).query).items()}
+    assert sent["claims"] == claims
+    microsoft.nonce = sent["nonce"]
+    browser.come_back(sent)
+    connection.refresh_from_db()
+    assert (connection.status, connection.claims) == ("ready", "")
 
 
 # Who must act
@@ -502,6 +514,121 @@ def test_consent_missing_for_one_resource_leaves_the_others(
     assert failure.problem == "consent_missing"
     assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
     assert connection.status == "permission-missing"
+    assert RefreshToken.objects.get().revoked_at is None
+
+
+def test_resource_that_the_directory_does_not_know_leaves_the_others(
+    connection: AppConnection, microsoft: Microsoft, django_capture_on_commit_callbacks: Any
+) -> None:
+    heard = listen(connection_broken)
+    microsoft.fail("token", 400, error(500011, "invalid_resource"))
+    with django_capture_on_commit_callbacks(execute=True):
+        failure = refused(connection, Resource.APP_CONFIGURATION)
+    assert (failure.problem, failure.reaction) == ("resource_unknown", Reaction.OPERATOR)
+    assert (connection.status, heard) == ("ready", [])
+    # It is left alone for a while, and only it.
+    assert refused(connection, Resource.APP_CONFIGURATION).retry_at is not None
+    assert microsoft.count("token") == 1
+    del microsoft.override["token"]
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    assert refused(connection, Resource.APP_CONFIGURATION).problem == "resource_unknown"
+
+
+def test_connection_stays_broken_while_another_resource_works(
+    connection: AppConnection, microsoft: Microsoft, django_capture_on_commit_callbacks: Any
+) -> None:
+    broken, recovered = listen(connection_broken), listen(connection_recovered)
+    with django_capture_on_commit_callbacks(execute=True):
+        tokens.get_token(connection, Resource.KEY_VAULT)
+        for minutes in range(10, 70, 10):
+            with later(minutes=minutes):
+                expire()
+                microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+                assert refused(connection).problem == "consent_missing"
+                since = connection.status_since
+                del microsoft.override["token"]
+                tokens.get_token(connection, Resource.KEY_VAULT)
+                connection.refresh_from_db()
+                found = connection.status, connection.problem, connection.status_since
+                assert found == ("needs-admin-approval", "consent_missing", since)
+    assert (len(broken), recovered) == (1, [])
+    with later(hours=2), django_capture_on_commit_callbacks(execute=True):
+        tokens.get_token(connection)
+    connection.refresh_from_db()
+    assert (connection.status, len(recovered)) == ("ready", 1)
+    assert RefreshToken.objects.get().refused == {}
+
+
+def test_background_asks_again_for_graph_where_it_was_refused(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    tokens.get_token(connection, Resource.KEY_VAULT)
+    expire()
+    RefreshToken.objects.update(due_at=timezone.now())
+    microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+    refused(connection)
+    assert not RefreshToken.objects.due(timezone.now()).exists()
+    del microsoft.override["token"]
+    with later(minutes=6):
+        (row,) = RefreshToken.objects.due(timezone.now()).to_refresh()
+        assert tokens.refresh(row)
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+    (*_, (_kind, request)) = [one for one in microsoft.requests if one[0] == "token"]
+    assert "graph.microsoft.com" in unquote(request.body)
+
+
+def test_refused_resource_is_not_refreshed_early(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+    age()
+    for _ in range(3):
+        assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert microsoft.count("token") == 1
+
+
+def test_refusal_that_nobody_asked_about_for_a_day_is_forgotten(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+    refused(connection, Resource.KEY_VAULT)
+    del microsoft.override["token"]
+    with later(hours=25):
+        tokens.get_token(connection)
+    connection.refresh_from_db()
+    assert connection.status == "ready"
+
+
+def test_other_connections_of_a_throttled_directory_say_why_they_wait(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    browser.connect(name="same-directory")
+    other = AppConnection.objects.get(name="same-directory")
+    microsoft.fail("token", 429, error(90055), **{"Retry-After": "600"})
+    expire()
+    refused(connection)
+    microsoft.requests.clear()
+    failure = refused(other)
+    assert (failure.problem, failure.reaction) == ("throttled", Reaction.RETRY)
+    page = browser.post(browser.url("connection_test", other.pk)).content.decode()
+    assert ("Works" in page, "asks to wait" in page) == (False, True)
+    assert "asks to wait" in browser.get(browser.url("application_list", other.pk)).content.decode()
+    assert microsoft.requests == []
+    # A shorter pause of another one shortens nothing.
+    paused = RefreshToken.objects.get(pk=other.pk).next_try_at
+    RefreshToken.objects.pause(connection, timezone.now() + timedelta(seconds=5))
+    assert RefreshToken.objects.get(pk=other.pk).next_try_at == paused
+
+
+def test_answer_of_a_proxy_says_nothing_of_the_grant(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 403, {"error": "blocked_by_proxy"})
+    expire()
+    assert refused(connection).reaction is Reaction.RETRY
+    assert (connection.status, connection.problem) == ("retrying", "microsoft_unavailable")
     assert RefreshToken.objects.get().revoked_at is None
 
 

@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('granted_scopes', models.JSONField(default=list, verbose_name='granted permissions')),
                 ('status', models.CharField(choices=[('ready', 'Ready'), ('permission-missing', 'Permission missing'), ('retrying', 'Refreshing fails'), ('needs-reconnect', 'Needs reconnect'), ('needs-admin-approval', 'Needs admin approval'), ('operator-must-act', 'Operator must act')], max_length=32, verbose_name='status')),
                 ('status_since', models.DateTimeField(default=django.utils.timezone.now, verbose_name='status since')),
+                ('claims', models.TextField(blank=True, editable=False)),
                 ('connected_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='connected')),
                 ('updated_at', models.DateTimeField(auto_now=True, verbose_name='changed')),
                 ('watched_at', models.DateTimeField(editable=False, null=True, verbose_name='directory last read')),
@@ -87,6 +88,7 @@ class Migration(migrations.Migration):
                 ('revoked_at', models.DateTimeField(null=True, verbose_name='refused since')),
                 ('next_try_at', models.DateTimeField(null=True, verbose_name='paused until')),
                 ('failures', models.PositiveIntegerField(default=0, verbose_name='failures in a row')),
+                ('refused', models.JSONField(default=dict, editable=False)),
             ],
             options={
                 'verbose_name': 'refresh token',

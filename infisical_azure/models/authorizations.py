@@ -37,19 +37,20 @@ class AuthorizationQuerySet(models.QuerySet["Authorization"]):
 
     def claim(self, *, state_hash: str, browser_hash: str, user: User) -> Authorization:
         """
-        Take the one authorization that this person, in this browser, may finish now.
+        Take the one authorization that this person, in this browser, may finish.
 
-        One UPDATE decides, so of many requests at once a single one gets it.
+        One UPDATE decides, so of many requests at once a single one gets it. It may have
+        expired: then it is claimed all the same, so that the person can be told and try again.
         Raises AuthorizationError for all others.
         """
         now = timezone.now()
         mine = self.filter(state_hash=state_hash, browser_hash=browser_hash, user=user)
-        claimed = mine.filter(claimed_at=None, expires_at__gt=now).update(claimed_at=now)
+        claimed = mine.filter(claimed_at=None).update(claimed_at=now)
         found = mine.select_related("organization", "connection").first()
         if found is None:
             raise AuthorizationError("state_unrecognised")
         if not claimed:
-            raise AuthorizationError("state_used" if found.claimed_at else "state_expired")
+            raise AuthorizationError("state_used")
         found.user = user
         return found
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max, Q
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -45,7 +45,10 @@ class AppConnectionQuerySet(models.QuerySet["AppConnection"]):
             self.select_related("connected_by")
             .annotate(
                 last_used_at=Max("access_tokens__used_at"),
-                works_until=Max("access_tokens__expires_at"),
+                works_until=Min(
+                    "access_tokens__expires_at",
+                    filter=Q(access_tokens__expires_at__gt=timezone.now()),
+                ),
             )
             .order_by("name")
         )
@@ -93,6 +96,8 @@ class AppConnection(Explained):
     granted_scopes = models.JSONField(_("granted permissions"), default=list)
     status = models.CharField(_("status"), max_length=32, choices=Status.choices)
     status_since = models.DateTimeField(_("status since"), default=timezone.now)
+    claims = models.TextField(blank=True, editable=False)
+    """The claims challenge with which Entra wants the account to sign in again, JSON."""
     connected_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -106,7 +111,13 @@ class AppConnection(Explained):
     watched_at = models.DateTimeField(_("directory last read"), null=True, editable=False)
     watch_due_at = models.DateTimeField(null=True, editable=False, db_index=True)
 
-    STATUS_FIELDS = ("status", "status_since", *Explained.EXPLANATION)
+    STATUS_FIELDS = ("status", "status_since", "claims", *Explained.EXPLANATION)
+    #: What a round trip writes.
+    GRANT_FIELDS = (
+        *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
+        *("account_name", "account_username", "connected_by", "connected_at", "updated_at"),
+        *("granted_scopes", *STATUS_FIELDS),
+    )
 
     objects = AppConnectionQuerySet.as_manager()
 
@@ -159,6 +170,7 @@ class AppConnection(Explained):
         if status != self.status:
             self.status_since = timezone.now()
         self.status = status
+        self.claims = fault.claims if fault else ""
         self.explain(code, fault)
 
     def credential(self) -> Any:

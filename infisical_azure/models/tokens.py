@@ -42,7 +42,8 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         tenant = AppConnection.objects.filter(
             cloud=connection.cloud, tenant_id=connection.tenant_id
         )
-        self.filter(connection__in=tenant).update(next_try_at=until)
+        sooner = Q(next_try_at=None) | Q(next_try_at__lt=until)
+        self.filter(sooner, connection__in=tenant).update(next_try_at=until)
 
 
 class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
@@ -74,6 +75,8 @@ class RefreshToken(Leased):
     revoked_at = models.DateTimeField(_("refused since"), null=True)
     next_try_at = models.DateTimeField(_("paused until"), null=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    refused = models.JSONField(default=dict, editable=False)
+    """What was refused for one resource alone, by resource; see `refusals.Refusal`."""
 
     objects = _RefreshTokenManager()
 

@@ -1,0 +1,85 @@
+"""What Microsoft refuses for one resource alone, while the tokens for others go on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from .exceptions import Fault, Reaction
+from .health import Diagnosis
+from .models import AppConnection, RefreshToken
+from .models.connections import BROKEN
+from .pauses import pause_after
+
+Kept = dict[str, dict[str, Any]]
+"""Refusals by resource, as `RefreshToken.refused` keeps them."""
+
+_LONGEST_PAUSE = timedelta(minutes=5)
+#: One that nobody has asked for since says nothing of the connection any more.
+_FORGOTTEN_AFTER = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why there is no token for one resource."""
+
+    problem: str
+    reaction: Reaction
+    status: str
+    """What it makes of the connection; empty where nothing."""
+    correlation_id: str
+    failures: int
+    until: datetime
+    """Until then Microsoft is not asked again."""
+
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Refusal:
+        reaction, until = Reaction(kept["reaction"]), datetime.fromisoformat(kept["until"])
+        return cls(**kept | {"reaction": reaction, "until": until})
+
+    def written(self) -> dict[str, Any]:
+        return asdict(self) | {"until": self.until.isoformat()}
+
+
+def refusal_of(row: RefreshToken, audience: str) -> Refusal | None:
+    """Return why Microsoft is not to be asked for this resource now, if it isn't."""
+    kept = row.refused.get(audience)
+    found = Refusal.read(kept) if kept else None
+    return found if found is not None and timezone.now() < found.until else None
+
+
+def refused_anew(
+    row: RefreshToken, audience: str, diagnosis: Diagnosis, fault: Fault | None
+) -> Refusal:
+    """Return the refusal of this resource, which is left alone longer each time."""
+    before = row.refused.get(audience)
+    failures = before["failures"] + 1 if before else 0
+    return Refusal(
+        problem=diagnosis.code,
+        reaction=diagnosis.reaction,
+        status=diagnosis.status or "",
+        correlation_id=fault.correlation_id if fault else "",
+        failures=failures,
+        until=timezone.now() + pause_after(failures, fault, longest=_LONGEST_PAUSE),
+    )
+
+
+def remaining(row: RefreshToken, audience: str) -> Kept:
+    """Return what is refused still when there is a token for this resource."""
+    since = (timezone.now() - _FORGOTTEN_AFTER).isoformat()
+    kept = row.refused.items()
+    return {one: found for one, found in kept if one != audience and found["until"] > since}
+
+
+def note_refusals(connection: AppConnection, refused: Kept, fault: Fault | None = None) -> bool:
+    """Give the connection the status of the worst refusal; return whether there is any."""
+    found = [one for one in map(Refusal.read, refused.values()) if one.status]
+    if not found:
+        return False
+    worst = max(found, key=lambda one: one.status in BROKEN)
+    if (connection.status, connection.problem) != (worst.status, worst.problem):
+        connection.note_status(AppConnection.Status(worst.status), worst.problem, fault)
+    return True
