@@ -14,6 +14,7 @@ from .exceptions import RemoteError, TokenUnavailableError
 from .graph import Application, ApplicationPage, GraphClient, IssuedSecret
 from .models import AppConnection, SecretEvent
 from .on_behalf import on_behalf_of
+from .pauses import is_brief_conflict
 
 Result = TypeVar("Result")
 # Somebody else's write to the same application is over within seconds.
@@ -101,12 +102,12 @@ def may_have_happened(error: Exception) -> bool:
 
 
 def _after_others(act: Callable[[], Result]) -> Result:
-    """Try again where the directory refused because somebody else was writing (409)."""
+    """Try again where the directory refused because somebody else was writing."""
     for pause in _PAUSES:
         try:
             return act()
         except RemoteError as error:
-            if error.fault.http_status != 409:
+            if not is_brief_conflict(error.fault):
                 raise
         time.sleep(pause.total_seconds())
     return act()

@@ -10,10 +10,11 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from . import data_planes, tokens
+from . import data_planes
 from .conf import conf
 from .exceptions import DeliveryError
 from .models import Destination, RotatedSecret
+from .on_behalf import with_token
 from .resources import Resource
 from .secret import Secret
 
@@ -62,30 +63,38 @@ def hooks() -> dict[str, Callable[[Delivery], None]]:
 def _to_vault(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     connection = destination.rotation.connection
     vault = connection.find_cloud().vaults.format(name=destination.place)
-    token = tokens.get_token(connection, Resource.KEY_VAULT).secret
-    held = data_planes.vault_secret_tags(vault, destination.name, token=token)
-    if held.get(TAG) == str(rotated.id):
-        return  # An earlier try arrived, though its answer did not: no second version.
-    data_planes.set_vault_secret(
-        vault,
-        destination.name,
-        value,
-        token=token,
-        tags=_tags(rotated),
-        expires_at=rotated.expires_at or rotated.intended_at,
-    )
+
+    def write(token: Secret) -> None:
+        held = data_planes.vault_secret_tags(vault, destination.name, token=token)
+        if held.get(TAG) == str(rotated.id):
+            return  # An earlier try arrived, though its answer did not: no second version.
+        data_planes.set_vault_secret(
+            vault,
+            destination.name,
+            value,
+            token=token,
+            tags=_tags(rotated),
+            expires_at=rotated.expires_at or rotated.intended_at,
+        )
+
+    with_token(connection, Resource.KEY_VAULT, write)
 
 
 def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     connection = destination.rotation.connection
-    data_planes.set_key_value(
-        connection.find_cloud().stores.format(name=destination.place),
-        destination.name,
-        value,
-        label=destination.label,
-        token=tokens.get_token(connection, Resource.APP_CONFIGURATION).secret,
-        tags=_tags(rotated),
-    )
+    store = connection.find_cloud().stores.format(name=destination.place)
+
+    def write(token: Secret) -> None:
+        data_planes.set_key_value(
+            store,
+            destination.name,
+            value,
+            label=destination.label,
+            token=token,
+            tags=_tags(rotated),
+        )
+
+    with_token(connection, Resource.APP_CONFIGURATION, write)
 
 
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
@@ -94,14 +103,20 @@ def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secre
     if target is None:
         raise DeliveryError("The reference refers to nothing.")
     cloud = connection.find_cloud()
-    data_planes.set_reference(
-        cloud.stores.format(name=destination.place),
-        destination.name,
-        f"{cloud.vaults.format(name=target.place)}/secrets/{target.name}",
-        label=destination.label,
-        token=tokens.get_token(connection, Resource.APP_CONFIGURATION).secret,
-        tags=_tags(rotated),
-    )
+    store = cloud.stores.format(name=destination.place)
+    address = f"{cloud.vaults.format(name=target.place)}/secrets/{target.name}"
+
+    def write(token: Secret) -> None:
+        data_planes.set_reference(
+            store,
+            destination.name,
+            address,
+            label=destination.label,
+            token=token,
+            tags=_tags(rotated),
+        )
+
+    with_token(connection, Resource.APP_CONFIGURATION, write)
 
 
 def _to_hook(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:

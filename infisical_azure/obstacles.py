@@ -166,6 +166,23 @@ _OF_ROTATION = {
             ),
         ),
         Problem(
+            code="key-locked",
+            title=_("The key in App Configuration is locked"),
+            what=_WAITS,
+            actor=Actor.TENANT_ADMIN,
+            next_step=_("Unlock it in the store, under Configuration explorer. It is tried again."),
+        ),
+        Problem(
+            code="ObjectIsDeletedButRecoverable",
+            title=_("The vault's secret was deleted, and keeps its name"),
+            what=_WAITS,
+            actor=Actor.TENANT_ADMIN,
+            next_step=_(
+                "Recover it, or purge it: in the vault, under Secrets, Manage deleted secrets. "
+                "It is tried again."
+            ),
+        ),
+        Problem(
             code="ForbiddenByFirewall",
             title=_("The vault's firewall keeps this site out"),
             what=_WAITS,

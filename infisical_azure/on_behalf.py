@@ -1,4 +1,4 @@
-"""Call Microsoft Graph as the account of a connection."""
+"""Call Microsoft's services as the account of a connection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from . import tokens
 from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .graph import GraphClient
 from .models import AppConnection
+from .resources import Resource
+from .secret import Secret
 
 Result = TypeVar("Result")
 
@@ -28,9 +30,14 @@ def on_behalf_of(connection: AppConnection, act: Callable[[GraphClient], Result]
         raise TokenUnavailableError(
             connection_id=connection.pk, reaction=Reaction.OPERATOR, problem="cloud_disabled"
         ) from exc
+    return with_token(connection, Resource.GRAPH, lambda token: act(GraphClient(token, cloud)))
+
+
+def with_token(connection: AppConnection, resource: str, act: Callable[[Secret], Result]) -> Result:
+    """Do the same with a token for any resource, as `tokens.get_token` takes it."""
     try:
-        return act(GraphClient(tokens.get_token(connection).secret, cloud))
+        return act(tokens.get_token(connection, resource).secret)
     except RemoteError as error:
         if error.fault.http_status != 401:
             raise
-    return act(GraphClient(tokens.get_token(connection, is_live=True).secret, cloud))
+    return act(tokens.get_token(connection, resource, is_live=True).secret)

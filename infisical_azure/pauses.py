@@ -10,6 +10,8 @@ from .exceptions import Fault, Reaction, RemoteError, TokenUnavailableError, Una
 _FIRST = timedelta(seconds=30)
 # What Microsoft asks for is heeded, but not for ever.
 _LONGEST_WISH = timedelta(days=1)
+#: Conflicts that only a person ends, unlike two writes at once.
+_LASTING_CONFLICTS = {"key-locked", "ObjectIsDeletedButRecoverable"}
 
 
 def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> timedelta:
@@ -25,5 +27,11 @@ def passes(error: Exception) -> bool:
     if isinstance(error, TokenUnavailableError):
         return error.reaction is Reaction.RETRY
     if isinstance(error, RemoteError):
-        return isinstance(error, UnavailableError) or error.fault.http_status == 409
+        return isinstance(error, UnavailableError) or is_brief_conflict(error.fault)
     return False
+
+
+def is_brief_conflict(fault: Fault) -> bool:
+    """Say whether somebody else was writing at the same moment, which is over in seconds."""
+    is_conflict = fault.http_status == 409 or fault.error == "Directory_ConcurrencyViolation"
+    return is_conflict and fault.error not in _LASTING_CONFLICTS

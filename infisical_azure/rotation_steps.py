@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from .pauses import passes
 from .secret import Secret
 from .signals import secret_rotated
 
+logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 State = RotatedSecret.State
 
@@ -202,6 +204,9 @@ def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
 def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
     """Sign in with it so often in a row that all of Entra knows it."""
     connection, value = rotation.connection, _value_of(secret)
+    if value is None:
+        _give_up(rotation, secret)
+        return
     for number in range(conf.rotation_proofs):
         if number:
             time.sleep(conf.rotation_proof_pause)
@@ -223,11 +228,14 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.save(update_fields=["state", "proven_at"])
 
 
-def _value_of(secret: RotatedSecret) -> Secret:
+def _value_of(secret: RotatedSecret) -> Secret | None:
+    """Return its value; None where that is gone, or was stored with a key that is."""
     held = HeldSecret.objects.filter(of=secret).first()
-    if held is None:
-        raise DecryptionError(f"The value of {secret} is gone.")
-    return held.secret
+    try:
+        return Secret(held.secret.reveal()) if held else None
+    except DecryptionError as error:
+        logger.warning("The rotation of %s begins anew: %s", secret.rotation, error)
+        return None
 
 
 def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
@@ -240,7 +248,7 @@ def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
 
 def _give_up(rotation: Rotation, secret: RotatedSecret) -> None:
     """Begin the next one at once; what may have been delivered stays until that is in use."""
-    if secret.proven_at is None or secret.has_ended:
+    if secret.offered_at is None or secret.has_ended:
         _discard(rotation, secret)
         return
     with fenced(rotation):
@@ -274,6 +282,9 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
         _prove(rotation, secret)  # An old proof proves nothing; it is delivered in the next step.
         return
     value = _value_of(secret)
+    if value is None:
+        _give_up(rotation, secret)
+        return
     failure: Exception | None = None
     lacking = rotation.destinations.exclude(delivered=secret)
     # What refers to another destination comes after that one has it.
@@ -282,10 +293,16 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
     while destination := ready.exclude(pk__in=tried).select_related("refers_to").first():
         tried.append(destination.pk)
         destination.rotation = secret.rotation = rotation
-        _renew_lease(rotation)
+        was_offered = secret.offered_at is not None
+        if was_offered:
+            _renew_lease(rotation)
+        else:
+            _note_offered(rotation, secret, timezone.now())
         try:
             deliver(destination, secret, value)
         except (InfisicalAzureError, ImproperlyConfigured) as error:
+            if not was_offered and not _may_have_arrived(error):
+                _note_offered(rotation, secret, None)
             # The others get it all the same. What needs a person is told rather than what passes.
             if failure is None or passes(failure):
                 failure = error
@@ -299,6 +316,20 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
     if failure is not None:
         raise failure
     _put_to_use(rotation, secret)
+
+
+def _note_offered(rotation: Rotation, secret: RotatedSecret, at: datetime | None) -> None:
+    """Note that it may be somewhere from now on, or that it is nowhere after all."""
+    with fenced(rotation):
+        secret.offered_at = at
+        secret.save(update_fields=["offered_at"])
+
+
+def _may_have_arrived(error: Exception) -> bool:
+    """Say whether a destination may have it, though delivering it has failed."""
+    if isinstance(error, (RemoteError, TokenUnavailableError)):
+        return may_have_happened(error)
+    return True  # The site's own code.
 
 
 def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
@@ -393,7 +424,7 @@ def abandon(rotation: Rotation) -> None:
     """
     Remove what was issued and never delivered; raise Waiting while that may be to come.
 
-    One that is proven may have arrived somewhere: it stays, as those in use do.
+    One that may have arrived somewhere stays, as those in use do.
     """
     now = timezone.now()
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
@@ -401,7 +432,7 @@ def abandon(rotation: Rotation) -> None:
         if pending.asked_at is not None:
             _settle(rotation, pending)
         _discard(rotation, pending)  # The row stays for a while: its marker finds what turns up.
-    elif pending is not None and pending.state == State.ISSUED and pending.key_id is not None:
+    elif pending is not None and pending.offered_at is None and pending.key_id is not None:
         # So young it may not be seen yet, and a refusal to remove it would mislead.
         visible_at = (pending.issued_at or now) + SETTLES_WITHIN
         if now < visible_at:

@@ -68,9 +68,9 @@ MAY_IMPORT = {
     "connection_options": "",
     "expiry": "",
     "obstacles": "exceptions health models problems",
-    "on_behalf": "exceptions graph models tokens",
-    "applications": "exceptions graph models on_behalf",
-    "delivery": "conf data_planes exceptions models resources secret tokens",
+    "on_behalf": "exceptions graph models resources secret tokens",
+    "applications": "exceptions graph models on_behalf pauses",
+    "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
         "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),

@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from infisical_azure import rotation as engine
 from infisical_azure.models import (
+    AccessToken,
     AppConnection,
     HeldSecret,
+    RefreshToken,
     RotatedSecret,
     Rotation,
 )
@@ -29,7 +31,7 @@ from .microsoft import (
     client_secret,
     error,
 )
-from .rotations import DAY, Azure, advance, later, listen, states, taken
+from .rotations import DAY, Azure, advance, later, listen, states, taken, url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 
@@ -333,7 +335,10 @@ def test_r9_refused_removal_is_no_success_but_keeps_no_rotation_back(
     assert states(rotation) == ["retiring", "retiring", "current"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(409, "conflict"), (429, "busy"), (503, "down")])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(409, "conflict"), (400, "Directory_ConcurrencyViolation"), (429, "busy"), (503, "down")],
+)
 def test_r10_passing_fault_of_a_removal_is_retried(
     rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int, code: str
 ) -> None:
@@ -713,13 +718,25 @@ def test_pause_during_a_failure_stays(
     assert rotation.is_paused
 
 
-@pytest.mark.parametrize("why", ["revoked", "expired"])
+@pytest.mark.parametrize(
+    ("why", "answer", "given_up"),
+    [
+        ("revoked", 403, "removed"),
+        ("revoked", 504, "retiring"),  # It may have arrived all the same.
+        ("expired", 504, "removed"),
+    ],
+)
 def test_pending_one_that_will_never_work_is_given_up(
-    rotation: Rotation, azure: Azure, microsoft: Microsoft, why: str
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    why: str,
+    answer: int,
+    given_up: str,
 ) -> None:
     advance(rotation)
     delivered = azure.ours[0]
-    microsoft.fail("vault_set", 403, {})
+    microsoft.fail("vault_set", answer, {})
     with later(days=31):
         advance(rotation, "failed")
     if why == "revoked":
@@ -728,7 +745,6 @@ def test_pending_one_that_will_never_work_is_given_up(
     microsoft.proofs = [7000222]
     with later(days=32 if why == "revoked" else 130):
         advance(rotation)
-    given_up = "retiring" if why == "revoked" else "removed"  # It may have arrived somewhere.
     assert states(rotation) == ["retiring", given_up, "current"]
     assert len(azure.ours) == 2
     assert delivered in azure.ours
@@ -790,13 +806,108 @@ def test_rotation_that_is_deleted_meanwhile_is_skipped(
     assert engine.advance(rotation.pk) == "skipped"
 
 
-def test_deleted_value_is_told_of(rotation: Rotation, azure: Azure, microsoft: Microsoft) -> None:
-    microsoft.proofs = [7000215]
-    advance(rotation, "waiting")
+@pytest.mark.parametrize("where", ["issued", "proven"])
+def test_value_that_is_lost_is_replaced(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, where: str
+) -> None:
+    if where == "issued":
+        microsoft.proofs = [7000215]
+        advance(rotation, "waiting")
+    else:
+        microsoft.fail("vault_set", 403, {})
+        advance(rotation, "failed")
+        del microsoft.override["vault_set"]
     HeldSecret.objects.all().delete()
-    heard = listen(rotation_failed)
+    advance(rotation)
+    assert states(rotation) == ["removed", "current"]
+    assert azure.ours == [str(rotation.secrets.get(state="current").key_id)]
+
+
+def test_value_that_was_stored_with_a_lost_key_is_replaced(
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    old = list(settings.FERNET_KEYS)
+    microsoft.fail("vault_set", 504, {})
     advance(rotation, "failed")
+    settings.FERNET_KEYS = ["n" * 43, *old]
+    for model in (AccessToken, RefreshToken):
+        for row in model.objects.iterator():
+            row.save(update_fields=["secret"])
+    settings.FERNET_KEYS = ["n" * 43]
+    del microsoft.override["vault_set"]
+    advance(rotation)
+    assert states(rotation) == ["retiring", "current"]  # The first one may have arrived.
+    assert "begins anew" in caplog.text
+    # Where all is lost, a person has to act.
+    settings.FERNET_KEYS = ["o" * 43]
+    heard = listen(rotation_failed)
+    with later(minutes=1):
+        engine.rotate_now(rotation, rotation.connection.connected_by)
+        advance(rotation, "failed")
     assert (rotation.problem, len(heard)) == ("decryption_failed", 1)
+
+
+def test_token_that_a_vault_no_longer_takes_is_replaced_once(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    def mend() -> None:
+        if microsoft.count("token") == 2:
+            del microsoft.override["vault"]
+
+    microsoft.before["vault"] = mend
+    microsoft.fail("vault", 401, {"error": {"code": "Unauthorized"}})
+    advance(rotation)
+    assert microsoft.count("token") == 2
+    assert states(rotation) == ["current"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("store_set", {"type": "https://azconfig.io/errors/key-locked"}, "Unlock it"),
+        ("vault_set", {"error": {"code": "ObjectIsDeletedButRecoverable"}}, "purge it"),
+    ],
+)
+def test_conflict_that_lasts_is_told_at_once(
+    browser: Browser,
+    rotation: Rotation,
+    azure: Azure,
+    microsoft: Microsoft,
+    kind: str,
+    body: dict[str, Any],
+    words: str,
+) -> None:
+    rotation.destinations.create(kind="app-configuration", place="store", name="key")
+    heard = listen(rotation_failed)
+    microsoft.fail(kind, 409, body)
+    advance(rotation, "failed")
+    assert len(heard) == 1
+    assert words in browser.get(url(browser, rotation)).content.decode()
+
+
+def test_ended_rotation_leaves_nothing_that_was_sent_nowhere(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault", 403, {"error": {"code": "Forbidden"}})
+    advance(rotation, "failed")
+    assert states(rotation) == ["proven"]
+    with later(minutes=2):
+        assert engine.end(rotation.pk)
+    assert azure.ours == []
+
+
+def test_ended_rotation_leaves_what_may_have_arrived(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault_set", 504, {})
+    advance(rotation, "failed")
+    with later(minutes=2):
+        assert engine.end(rotation.pk)
+    assert len(azure.ours) == 1
 
 
 def test_r12_alarm_comes_though_another_one_came_before(

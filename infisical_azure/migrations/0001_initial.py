@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('issued_at', models.DateTimeField(null=True, verbose_name='issued')),
                 ('expires_at', models.DateTimeField(null=True, verbose_name='expires')),
                 ('proven_at', models.DateTimeField(null=True, verbose_name='proven')),
+                ('offered_at', models.DateTimeField(editable=False, null=True)),
                 ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
                 ('retire_at', models.DateTimeField(null=True, verbose_name='to be removed')),
                 ('removed_at', models.DateTimeField(null=True, verbose_name='removed')),

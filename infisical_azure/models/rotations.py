@@ -132,6 +132,8 @@ class RotatedSecret(models.Model):
     issued_at = models.DateTimeField(_("issued"), null=True)
     expires_at = models.DateTimeField(_("expires"), null=True)
     proven_at = models.DateTimeField(_("proven"), null=True)
+    offered_at = models.DateTimeField(null=True, editable=False)
+    """When it was first sent to a destination, which may have it since."""
     delivered_at = models.DateTimeField(_("delivered"), null=True)
     retire_at = models.DateTimeField(_("to be removed"), null=True)
     removed_at = models.DateTimeField(_("removed"), null=True)
