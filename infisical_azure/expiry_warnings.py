@@ -48,7 +48,7 @@ def _come_to_a_threshold(connection: AppConnection) -> dict[int, list[WatchedSec
     thresholds, now = conf.expiry_warnings, timezone.now()
     if not thresholds:
         return {}
-    near = connection.watched_secrets.filter(
+    near = connection.watched_secrets.to_replace_by_hand().filter(
         Q(warned_days=None) | Q(warned_days__gt=thresholds[0]),
         expires_at__gt=now - _LATE,
         expires_at__lte=now + timedelta(days=thresholds[-1]),

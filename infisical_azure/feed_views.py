@@ -72,7 +72,8 @@ class FeedView(View):
         feed = get_object_or_404(Feed.objects.having(token))
         key = _key_for_creator(request, feed)
         now = timezone.now()
-        secrets = WatchedSecret.objects.of(feed.organization).ending(now - PAST, now + _AHEAD)
+        watched = WatchedSecret.objects.of(feed.organization).to_replace_by_hand()
+        secrets = watched.ending(now - PAST, now + _AHEAD)
 
         def url_of(secret: WatchedSecret) -> str:
             args = [key, secret.connection_id, secret.application_id]

@@ -247,8 +247,9 @@ class ConfirmForm(OwnIds, forms.Form):
         self.expected = expected
 
     def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"].strip()
-        if name != self.expected.strip():
+        # Pages show any white space as one space.
+        name = " ".join(self.cleaned_data["name"].split())
+        if name != " ".join(self.expected.split()):
             raise ValidationError(
                 _("That is not the name. Type %(name)s."),
                 code="mismatch",

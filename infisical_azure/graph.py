@@ -18,6 +18,8 @@ from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
 from .text import displayable, is_guid
 
+# Times that can be shown in every time zone.
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 SERVICE = "Microsoft Graph"
 _SELECT = "id,appId,displayName,passwordCredentials"
 
@@ -234,12 +236,11 @@ def _application(data: dict[str, Any]) -> Application | None:
         for one in _objects(data.get("passwordCredentials"))
         if is_guid(str(one.get("keyId", "")))
     ]
-    last = datetime.max.replace(tzinfo=UTC)
     return Application(
         id=UUID(ids[0]),
         app_id=UUID(ids[1]),
         name=displayable(data.get("displayName")),
-        secrets=tuple(sorted(secrets, key=lambda secret: secret.expires_at or last)),
+        secrets=tuple(sorted(secrets, key=lambda secret: secret.expires_at or _LAST)),
     )
 
 
@@ -249,7 +250,8 @@ def _time(value: object) -> datetime | None:
         found = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    at = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return min(max(at, _FIRST), _LAST)
 
 
 def _timestamp(at: datetime) -> str:

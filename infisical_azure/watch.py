@@ -19,7 +19,6 @@ from . import expiry_warnings, transport
 from .conf import conf
 from .exceptions import (
     Fault,
-    Reaction,
     RemoteError,
     TokenUnavailableError,
     UnavailableError,
@@ -28,6 +27,7 @@ from .exceptions import (
 from .graph import SERVICE, ApplicationPage
 from .models import AppConnection, RotatedSecret, Rotation, WatchedSecret
 from .on_behalf import on_behalf_of
+from .pauses import passes
 
 logger = logging.getLogger(__name__)
 _BATCH = 200
@@ -116,8 +116,8 @@ def _try_to_read(connection: AppConnection) -> Summary:
         seen = _read(connection)
     except (TokenUnavailableError, RemoteError) as error:
         logger.warning("The directory of connection %s was not read: %s", connection.pk, error)
-        passes = error.reaction == Reaction.RETRY
-        _wait(connection, min(_NEXT_TRY, conf.watch_interval) if passes else conf.watch_interval)
+        pause = min(_NEXT_TRY, conf.watch_interval) if passes(error) else conf.watch_interval
+        _wait(connection, pause)
         return Summary(failed=1)
     _wait(connection, conf.watch_interval)
     return Summary(watched=1, secrets=seen)

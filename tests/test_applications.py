@@ -464,6 +464,25 @@ def test_removal_says_what_it_does(
     assert words in show(browser, connection, "secret_remove").content.decode()
 
 
+def test_name_is_confirmed_as_the_page_shows_it(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.applications["value"] = [application("HR", client_secret("build  server "))]
+    assert remove(browser, connection, "build server").status_code == 302
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Honolulu"])
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"])
+def test_end_of_time_is_shown_in_every_time_zone(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft, zone: str, at: str
+) -> None:
+    found = client_secret("for ever", startDateTime=at, endDateTime=at)
+    microsoft.applications["value"] = [application("HR", found)]
+    with timezone.override(zone):
+        assert show(browser, connection).status_code == 200
+        assert "for ever" in show(browser, connection, "application_detail").content.decode()
+
+
 def test_nameless_secret_is_confirmed_by_its_id(
     browser: Browser, connection: AppConnection, microsoft: Microsoft
 ) -> None:

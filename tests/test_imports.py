@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "models.rotations": "fields models.connections models.explained models.leases",
     "models.authorizations": ("clouds conf exceptions fields models.connections models.explained"),
     "models.feeds": "conf",
-    "models.watched_secrets": "models.connections",
+    "models.watched_secrets": "models.connections models.rotations",
     "models": (
         "models.authorizations models.connections models.feeds models.rotations "
         "models.secret_events models.tokens models.watched_secrets"
@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "notices": "conf expiry health host models obstacles",
     "paging": "",
     "expiry_warnings": "conf models signals",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf transport",
+    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "own_secret": "conf expiry graph models text",
     "timeline": "expiry models.watched_secrets",
     "spreadsheet": "expiry models",

@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from infisical_azure import watch
 from infisical_azure.checks import check_own_secret
-from infisical_azure.models import AppConnection, RefreshToken, WatchedSecret
+from infisical_azure.models import AppConnection, RefreshToken, Rotation, WatchedSecret
 from infisical_azure.own_secret import own_secret_expiry
 from infisical_azure.signals import secret_expiring
 
@@ -410,6 +410,41 @@ def test_each_threshold_is_told_once(
     finally:
         secret_expiring.disconnect(hear)
     assert len(mail.outbox) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "tells"),
+    [
+        ({}, "current", False),
+        ({}, "retiring", False),
+        ({"problem": "ForbiddenByRbac"}, "current", True),
+        ({"problem": "ForbiddenByRbac"}, "retiring", False),
+        ({"paused_at": 0}, "current", True),
+        ({"due_at": -2}, "current", True),
+        # One that was given up may be in use.
+        ({"paused_at": 0}, "given up", True),
+    ],
+)
+def test_rotation_at_work_needs_no_warning(
+    caring: None,
+    browser: Browser,
+    rotation: Rotation,
+    microsoft: Microsoft,
+    changes: dict[str, Any],
+    state: str,
+    tells: bool,
+) -> None:
+    now = timezone.now()
+    days = {name: now + timedelta(days=at) for name, at in changes.items() if name != "problem"}
+    Rotation.objects.update(**{"due_at": now + timedelta(days=5), **changes, **days})
+    rotation.secrets.create(
+        state="current" if state == "current" else "retiring",
+        key_id=key(1),
+        retire_at=None if state == "given up" else now,
+    )
+    tell(rotation.connection, microsoft, secret(1, 6.5))
+    assert len(mail.outbox) == tells
+    assert "Rotated here" in browser.get(browser.url("secret_expiring_list")).content.decode()
 
 
 def test_mail_lists_all_of_a_connection(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .connections import AppConnection
+from .rotations import RotatedSecret
+
+#: A rotation that is overdue for so long is not at work: nobody advances it.
+_LATE = timedelta(days=1)
 
 
 class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
@@ -19,7 +25,22 @@ class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
     def ending(self, since: datetime, until: datetime) -> WatchedSecretQuerySet:
         """Those that end in this time, the soonest first, with their connections."""
         found = self.filter(expires_at__gte=since, expires_at__lt=until)
-        return found.select_related("connection").order_by("expires_at", "pk")
+        rotated = found.annotate(is_rotated=Exists(_made()))
+        return rotated.select_related("connection").order_by("expires_at", "pk")
+
+    def to_replace_by_hand(self) -> WatchedSecretQuerySet:
+        """Without those that a rotation has replaced, or that one at work will replace."""
+        superseded = _made().filter(state=RotatedSecret.State.RETIRING, retire_at__isnull=False)
+        late = timezone.now() - _LATE
+        at_work = _made().filter(
+            rotation__paused_at=None, rotation__problem="", rotation__due_at__gt=late
+        )
+        return self.exclude(Exists(superseded)).exclude(Exists(at_work))
+
+
+def _made() -> models.QuerySet[RotatedSecret]:
+    """Return what rotations have made of the client secret of a query around this one."""
+    return RotatedSecret.objects.filter(key_id=OuterRef("key_id"))
 
 
 class WatchedSecret(models.Model):
