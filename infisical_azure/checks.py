@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
 from django.urls import NoReverseMatch, reverse
 
+from .clouds import BUILT_IN
 from .conf import DEFAULTS, conf
 from .delivery import hooks
 from .host import get_host
@@ -39,6 +40,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         *_check_keys_of_the_dict(),
         *_check_clouds(),
         *_check_hooks(),
+        *_check_numbers(),
         *_check_callback_url(),
     ]
 
@@ -106,7 +108,11 @@ def _check_fernet_keys() -> Iterator[CheckMessage]:
     try:
         keys = conf.fernet_keys
     except ImproperlyConfigured as error:
-        yield Error(str(error), id="infisical_azure.E002")
+        yield Error(
+            str(error),
+            hint=f'Write FERNET_KEYS = ["..."], with the output of: {_NEW_KEY}',
+            id="infisical_azure.E002",
+        )
         return
     if not keys:
         yield Error(
@@ -128,7 +134,11 @@ def _check_fernet_keys() -> Iterator[CheckMessage]:
             id="infisical_azure.E014",
         )
     if len(set(keys)) < len(keys):
-        yield Error("FERNET_KEYS holds a key twice.", id="infisical_azure.E015")
+        yield Error(
+            "FERNET_KEYS holds a key twice.",
+            hint="Leave one of the two out.",
+            id="infisical_azure.E015",
+        )
     if settings.SECRET_KEY in keys:
         yield Error(
             "FERNET_KEYS holds SECRET_KEY.",
@@ -205,12 +215,28 @@ def _check_clouds() -> Iterator[CheckMessage]:
     try:
         clouds = conf.clouds.values()
     except ImproperlyConfigured as error:
-        yield Error(str(error), id="infisical_azure.E009")
+        yield Error(
+            str(error),
+            hint=f"Known are {', '.join(BUILT_IN)}, and dotted paths to a Cloud of your own.",
+            id="infisical_azure.E009",
+        )
         return
     for cloud in clouds:
         if not settings.DEBUG and not cloud.authority.startswith("https://"):
             yield Error(
-                f"The cloud {cloud.name!r} is reached without https.", id="infisical_azure.E010"
+                f"The cloud {cloud.name!r} is reached without https.",
+                hint="Let its authority begin with https://, or set DEBUG on your own machine.",
+                id="infisical_azure.E010",
+            )
+
+
+def _check_numbers() -> Iterator[CheckMessage]:
+    for name in ("REFRESH_WORKERS", "ROTATION_PROOFS"):
+        if getattr(conf, name.lower()) < 1:
+            yield Error(
+                f'INFISICAL_AZURE["{name}"] is less than 1.',
+                hint=f"The default is {DEFAULTS[name]}.",
+                id="infisical_azure.E017",
             )
 
 

@@ -1,4 +1,4 @@
-"""The news that other code can listen to; receivers run after the commit."""
+"""The news that other code can listen to; receivers run outside of our transactions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ connection_removed = Signal()
 #: (Rotation), secret (RotatedSecret, without its value).
 secret_rotated = Signal()
 
-#: A rotation fails and won't get on without a person. Arguments: rotation. Once per break.
+#: A rotation fails and won't get on without a person. Arguments: rotation, which says why; its
+#: row may say so only after the receivers. Once per break, or twice if this process dies then.
 rotation_failed = Signal()
 
 #: A rotation that had failed works again. Arguments: rotation.

@@ -16,6 +16,7 @@ from django.core.management.base import SystemCheckError
 from infisical_azure.checks import check_security, check_settings
 
 DOCS = Path(__file__).parent.parent / "docs" / "checks.rst"
+README = DOCS.parent.parent / "README.rst"
 KEY = "k" * 32
 
 
@@ -61,6 +62,7 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"CLOUDS": ["mars"]}}, ["E009"]),
         ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_cloud"]}}, ["E010"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"mine": "nowhere.hook"}}}, ["E016"]),
+        ({"INFISICAL_AZURE": {"ROTATION_PROOFS": 0, "REFRESH_WORKERS": 0}}, ["E017", "E017"]),
         ({"ROOT_URLCONF": "tests.test_checks"}, ["E011"]),
         ({"ROOT_URLCONF": None}, []),
         ({"ROOT_URLCONF": "tests.urls_elsewhere"}, ["W006"]),
@@ -71,6 +73,7 @@ def test_check_finds(settings: Any, changes: dict[str, Any], expected: list[str]
     for name, value in changes.items():
         setattr(settings, name, value)
     assert ids() == expected
+    assert all(message.hint for message in check_settings(None))
 
 
 urlpatterns: list[Any] = []
@@ -137,3 +140,13 @@ def test_every_check_is_documented() -> None:
     in_code = set(re.findall(r'id="infisical_azure\.([EW]\d+)"', source))
     in_docs = set(re.findall(r"^infisical_azure\.([EW]\d+)", DOCS.read_text(), re.MULTILINE))
     assert in_code == in_docs
+    table = README.read_text()
+    assert {one for one in in_code if not is_in_table(one, table)} == set()
+
+
+def is_in_table(found: str, readme: str) -> bool:
+    """Look for it also where the table has a range of ids."""
+    letter, number = found[0], int(found[1:])
+    ranges = re.findall(rf"{letter}(\d+) \S {letter}(\d+)", readme)
+    is_within = any(int(first) <= number <= int(last) for first, last in ranges)
+    return found in readme or is_within

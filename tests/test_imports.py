@@ -94,7 +94,7 @@ MAY_IMPORT = {
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": ("application_views callback expiring_views feed_views rotation_views views"),
     "admin": "health models obstacles own_secret rotation",
-    "checks": "conf delivery host models own_secret text",
+    "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "rotation_upkeep upkeep watch",
