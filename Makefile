@@ -26,7 +26,7 @@ test: .venv/.installed  ## Run every test that this machine can run
 bench: .venv/.installed  ## Measure against Django, msal and a sequential loop
 	$(BIN)/python -m tests.services $(BIN)/python -m benchmarks.run
 
-lint: .venv/.installed  ## Check style, types, templates and migrations
+lint: .venv/.installed  ## Check style, types and templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djade --target-version 5.2 --check $$(git ls-files '*.html')

@@ -27,7 +27,8 @@ VARYING = [
 ]
 OF_ORGANIZATIONS = [
     *("admin", "applications", "budgets", "checks", "connect", "destinations", "expiring"),
-    *("forms", "host", "notices", "reconnect", "refusals", "rotation_pages", "views", "watch"),
+    *("forms", "host", "migrations", "notices", "reconnect", "refusals", "rotation_pages"),
+    *("views", "watch"),
 ]
 MODEL_VARYING = [f"tests/test_{name}.py" for name in OF_ORGANIZATIONS]
 

@@ -29,6 +29,7 @@ from .microsoft import (
     client_secret,
     error,
 )
+from .rotations import later
 
 pytestmark = pytest.mark.django_db
 LISTING = f"{GRAPH}/v1.0/applications"
@@ -130,6 +131,18 @@ def test_next_page_is_graphs_link_letter_by_letter(
     assert (asked(microsoft).headers.get("ConsistencyLevel") == "eventual") == bool(search)
     assert "Next page" not in content
     assert "First page" in content
+
+
+def test_page_that_graph_no_longer_keeps_is_the_first_one(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.applications["@odata.nextLink"] = NEXT
+    after = show(browser, connection).context["after"]
+    microsoft.requests.clear()
+    with later(hours=2):
+        assert show(browser, connection, after=after).status_code == 200
+    (request,) = [request for kind, request in microsoft.requests if kind == "applications"]
+    assert "skiptoken" not in request.url
 
 
 def test_page_of_another_search_or_of_nobody_is_refused(

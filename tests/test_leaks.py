@@ -6,6 +6,7 @@ import base64
 import contextvars
 import linecache
 import logging
+import os
 import sys
 import urllib.parse
 from collections import Counter
@@ -35,6 +36,7 @@ from .microsoft import ACCESS_TOKEN, CODE, REFRESH_TOKEN, TENANT, Microsoft
 pytestmark = pytest.mark.django_db
 CLIENT_SECRET = "CANARY~client.secret-8Q"
 PACKAGE = Path(infisical_azure.__file__).parent
+PREFIX = f"{PACKAGE}{os.sep}"
 
 
 class Sinks(logging.Handler):
@@ -218,11 +220,12 @@ class Injector:
         sys.settrace(self.before)
 
     def trace(self, frame: FrameType, event: str, arg: object) -> Any:
-        path = Path(frame.f_code.co_filename)
-        return self.line if path.parent == PACKAGE and path.name != "secret.py" else None
+        path = frame.f_code.co_filename  # No Path: this runs at every call of anything.
+        is_ours = path.startswith(PREFIX) and not path.endswith("/secret.py")
+        return self.line if is_ours else None
 
     def line(self, frame: FrameType, event: str, arg: object) -> Any:
-        place = (Path(frame.f_code.co_filename).name, frame.f_lineno)
+        place = (frame.f_code.co_filename.removeprefix(PREFIX), frame.f_lineno)
         if event == "line":
             self.lines[place] += 1
             if place == self.target and self.lines[place] == self.nth:

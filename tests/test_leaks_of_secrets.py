@@ -49,7 +49,7 @@ from .test_leaks import (
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 __all__ = ["debug"]
 #: Of so many moments one is tried; set it to 1 for all of them.
-STEP = int(os.environ.get("LEAK_STEP", "6"))
+STEP = int(os.environ.get("LEAK_STEP", "3"))
 HOST = "tests.test_watch.CaringHost"
 
 

@@ -477,33 +477,23 @@ def test_status_says_in_whose_hands_it_is(
 
 
 def test_operators_fault_recovers_by_itself(
-    connection: AppConnection, microsoft: Microsoft
+    connection: AppConnection, microsoft: Microsoft, django_capture_on_commit_callbacks: Any
 ) -> None:
-    heard: list[str] = []
-
-    def hear_broken(**news: Any) -> None:
-        heard.append(f"broken {news['connection'].name}")
-
-    def hear_recovered(**news: Any) -> None:
-        heard.append(f"recovered {news['connection'].name}")
-
-    connection_broken.connect(hear_broken)
-    connection_recovered.connect(hear_recovered)
+    broken, recovered = listen(connection_broken), listen(connection_recovered)
     microsoft.fail("token", 401, error(7000222, "invalid_client"))
     expire()
-    start = timezone.now()
-    with pytest.MonkeyPatch.context():
+    with django_capture_on_commit_callbacks(execute=True):
         for minutes in (0, 10, 20):
-            with time_machine.travel(start + timedelta(minutes=minutes)):
+            with later(minutes=minutes):
                 assert refused(connection).reaction is Reaction.OPERATOR
     assert microsoft.count("token") == 3
+    assert (len(broken), recovered) == (1, [])
     del microsoft.override["token"]
-    with time_machine.travel(start + timedelta(minutes=30)):
+    with later(minutes=30), django_capture_on_commit_callbacks(execute=True):
         tokens.get_token(connection)
     connection.refresh_from_db()
     assert connection.status == "ready"
-    connection_broken.disconnect(hear_broken)
-    connection_recovered.disconnect(hear_recovered)
+    assert (len(broken), len(recovered)) == (1, 1)
 
 
 def test_consent_missing_for_one_resource_leaves_the_others(
