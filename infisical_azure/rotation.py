@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -258,8 +258,9 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
     if isinstance(error, UnforeseenError):
         logger.error("The rotation %s stopped: %s.", rotation.pk, error)
     if code == CURRENT_MISSING:
-        in_use = rotation.secrets.filter(state=RotatedSecret.State.CURRENT)
-        in_use.filter(expires_at__gt=now).update(expires_at=now)
+        with suppress(Overtaken), fenced(rotation):
+            in_use = rotation.secrets.filter(state=RotatedSecret.State.CURRENT)
+            in_use.filter(expires_at__gt=now).update(expires_at=now)
     if tells and _unless_wished(rotation).exists():
         # Before it is noted: rather twice than not at all, should this process die.
         rotation_failed.send_robust(Rotation, rotation=rotation)

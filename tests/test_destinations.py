@@ -410,3 +410,21 @@ def test_reading_that_comes_while_a_rotation_is_worked_on_is_heeded(
     assert rotation.missed_at is None
     assert secret["keyId"] not in azure.ours
     assert microsoft.count("application") == 1
+
+
+def test_one_that_another_process_has_put_to_use_meanwhile_is_not_taken_for_removed(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    azure.secrets.pop()
+    show = microsoft.before["application"]
+
+    def overtake() -> None:
+        show()
+        Rotation.objects.update(fence=99)
+
+    microsoft.before["application"] = overtake
+    with later(hours=1):
+        Rotation.objects.update(missed_at=timezone.now(), wake_at=timezone.now())
+        assert engine.advance(rotation.pk) == "skipped"
+        assert not rotation.secrets.get(state="current").has_ended

@@ -43,7 +43,6 @@ from .test_leaks import (
     inject_everywhere,
     listening,
     stored,
-    watch_afresh,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
@@ -198,7 +197,6 @@ def test_exception_after_any_step_of_a_rotation_shows_no_value(
         azure.secrets = [client_secret("somebody else's", days=300)]
         rotation.secrets.all().delete()
         Rotation.objects.update(lease_until=None, sweep_at=None, problem="", failures=0)
-        watch_afresh()
         with injector:
             return browser.post(page, {"act": "rotate"})
 
@@ -221,7 +219,6 @@ def test_exception_after_any_step_of_an_issue_shows_no_value(
     def run(injector: Injector) -> Any:
         made.update(azure.ours)
         azure.secrets = [client_secret("somebody else's", days=300)]
-        watch_afresh()
         form = {"name": "by hand", "lifetime": "30", "attempt": str(uuid.uuid4())}
         with injector:
             response = browser.post(page, form)
