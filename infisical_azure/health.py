@@ -63,8 +63,7 @@ _BY_REACTION = {
 class Diagnosis:
     """What a failure means for the connection."""
 
-    status: AppConnection.Status | None
-    """None where the connection itself is as it was."""
+    status: AppConnection.Status
     code: str
     reaction: Reaction
     is_of_resource: bool = False
@@ -129,7 +128,7 @@ def diagnose(
         )
     if not is_graph and fault.error in {"invalid_resource", "invalid_scope"}:
         return Diagnosis(
-            status=None, code="resource_unknown", reaction=reaction, is_of_resource=True
+            status=Status.READY, code="resource_unknown", reaction=reaction, is_of_resource=True
         )
     if reaction is Reaction.RECONNECT:
         code = _BY_AADSTS.get(fault.aadsts or 0, "grant_revoked")

@@ -14,6 +14,7 @@ from .models import AppConnection, RefreshToken
 from .models.connections import BROKEN
 from .pauses import pause_after
 
+Status = AppConnection.Status
 Kept = dict[str, dict[str, Any]]
 """Refusals by resource, as `RefreshToken.refused` keeps them."""
 
@@ -29,7 +30,7 @@ class Refusal:
     problem: str
     reaction: Reaction
     status: str
-    """What it makes of the connection; empty where nothing."""
+    """What it makes of the connection: ready where that is as it was."""
     correlation_id: str
     failures: int
     until: datetime
@@ -60,7 +61,7 @@ def refused_anew(
     return Refusal(
         problem=diagnosis.code,
         reaction=diagnosis.reaction,
-        status=diagnosis.status or "",
+        status=diagnosis.status,
         correlation_id=fault.correlation_id if fault else "",
         failures=failures,
         until=timezone.now() + pause_after(failures, fault, longest=_LONGEST_PAUSE),
@@ -76,10 +77,10 @@ def remaining(row: RefreshToken, audience: str) -> Kept:
 
 def note_refusals(connection: AppConnection, refused: Kept, fault: Fault | None = None) -> bool:
     """Give the connection the status of the worst refusal; return whether there is any."""
-    found = [one for one in map(Refusal.read, refused.values()) if one.status]
+    found = [one for one in map(Refusal.read, refused.values()) if one.status != Status.READY]
     if not found:
         return False
     worst = max(found, key=lambda one: one.status in BROKEN)
     if (connection.status, connection.problem) != (worst.status, worst.problem):
-        connection.note_status(AppConnection.Status(worst.status), worst.problem, fault)
+        connection.note_status(Status(worst.status), worst.problem, fault)
     return True

@@ -423,7 +423,7 @@ def _note_failure(
             RefreshToken.objects.pause(connection, now + _pause(row, diagnosis, fault))
         if diagnosis.is_of_resource:
             note_refusals(connection, refused, fault)
-        elif diagnosis.status is not None:
+        else:
             connection.note_status(diagnosis.status, diagnosis.code, fault)
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
         if connection.is_broken and not was_broken:
