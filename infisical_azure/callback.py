@@ -83,8 +83,23 @@ class CallbackProblemView(View):
         if problem is None:
             raise Http404
         login_url = resolve_url(settings.LOGIN_URL) if code == "signed_out" else ""
-        context = {"problem": problem, "login_url": login_url}
+        context = {
+            "problem": problem,
+            "login_url": login_url,
+            "connections_url": "" if login_url else _tab_url(request),
+        }
         return render(request, "infisical_azure/problem.html", context, status=problem.status)
+
+
+def _tab_url(request: HttpRequest) -> str:
+    """Return where the person set out lately; the tab itself asks what they may see."""
+    own = Authorization.objects.filter(user=request.user.pk).select_related("organization")
+    latest = own.order_by("-expires_at").first()
+    if latest is None:
+        return ""
+    return reverse(
+        "infisical_azure:connection_list", args=[get_host().get_key(latest.organization)]
+    )
 
 
 def _resume(request: HttpRequest, answer: Answer) -> Authorization:

@@ -452,6 +452,8 @@ def test_replayed_state_is_rejected(browser: Browser, microsoft: Microsoft) -> N
     browser.come_back(sent)
     response = browser.come_back(sent)
     assert browser.problem(response) == "state_used"
+    page = browser.get(response["Location"]).content.decode()
+    assert f'href="{browser.url("connection_list")}"' in page
     assert microsoft.count("token") == 1
     assert AppConnection.objects.count() == 1
 

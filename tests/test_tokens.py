@@ -200,10 +200,15 @@ def test_23_63_reply_without_refresh_token_keeps_the_old(
     assert connection.status == "ready"
 
 
-def test_64_narrower_grant_is_noted(connection: AppConnection, microsoft: Microsoft) -> None:
+def test_64_scope_is_not_widened_and_a_narrower_grant_is_noted(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
     microsoft.token |= {"scope": f"openid profile {GRAPH}/User.Read"}
     expire()
     assert tokens.get_token(connection).scopes == ("User.Read", "openid", "profile")
+    (request,) = [request for kind, request in microsoft.requests if kind == "token"]
+    (asked,) = parse_qs(request.body)["scope"]
+    assert asked.split() == [f"{GRAPH}/.default", "openid", "profile", "offline_access"]
     connection.refresh_from_db()
     assert connection.status == "permission-missing"
     assert "Application.ReadWrite.All" in [p.name for p in connection.missing_permissions]
