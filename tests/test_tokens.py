@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -572,6 +573,34 @@ def test_background_asks_again_for_graph_where_it_was_refused(
     assert connection.status == "ready"
     (*_, (_kind, request)) = [one for one in microsoft.requests if one[0] == "token"]
     assert "graph.microsoft.com" in unquote(request.body)
+
+
+def test_consent_that_was_taken_back_shows_the_approval_link(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(65001, suberror="consent_required"))
+    expire()
+    refused(connection)
+    page = browser.get(browser.url("connection_detail", connection.pk)).content.decode()
+    assert "Approval link for an administrator" in page
+    assert "/v2.0/adminconsent?" in page
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(-2, True), (2, False)])
+def test_time_until_which_a_connection_works_is_to_come(
+    browser: Browser,
+    connection: AppConnection,
+    microsoft: Microsoft,
+    minutes: int,
+    is_said: bool,
+) -> None:
+    microsoft.fail("token", 503, {})
+    expire(minutes=minutes)
+    with nullcontext() if is_said else pytest.raises(TokenUnavailableError):
+        tokens.get_token(connection)
+    page = browser.get(browser.url("connection_list")).content.decode()
+    assert "Refreshing fails" in page
+    assert ("works until" in page) == is_said
 
 
 def test_refused_resource_is_not_refreshed_early(
