@@ -81,36 +81,33 @@ def _to_vault(destination: Destination, rotated: RotatedSecret, value: Secret) -
 
 
 def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
-    connection = destination.rotation.connection
-    store = connection.find_cloud().stores.format(name=destination.place)
-
-    def write(token: Secret) -> None:
-        data_planes.set_key_value(
-            store,
-            destination.name,
-            value,
-            label=destination.label,
-            token=token,
-            tags=_tags(rotated),
-        )
-
-    with_token(connection, Resource.APP_CONFIGURATION, write)
+    _set_key(destination, rotated, data_planes.set_key_value, value)
 
 
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     """Write the address alone: the value is in the vault that it refers to."""
-    connection, target = destination.rotation.connection, destination.refers_to
+    target = destination.refers_to
     if target is None:
         raise DeliveryError("The reference refers to nothing.")
-    cloud = connection.find_cloud()
-    store = cloud.stores.format(name=destination.place)
-    address = f"{cloud.vaults.format(name=target.place)}/secrets/{target.name}"
+    vault = destination.rotation.connection.find_cloud().vaults.format(name=target.place)
+    _set_key(destination, rotated, data_planes.set_reference, f"{vault}/secrets/{target.name}")
+
+
+def _set_key(
+    destination: Destination,
+    rotated: RotatedSecret,
+    put: Callable[..., None],
+    content: Secret | str,
+) -> None:
+    """Have `put` write the content to a key of the store."""
+    connection = destination.rotation.connection
+    store = connection.find_cloud().stores.format(name=destination.place)
 
     def write(token: Secret) -> None:
-        data_planes.set_reference(
+        put(
             store,
             destination.name,
-            address,
+            content,
             label=destination.label,
             token=token,
             tags=_tags(rotated),
