@@ -27,7 +27,8 @@ class SecretExpiringListView(OrganizationMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         now = timezone.now()
         secrets = WatchedSecret.objects.of(self.organization)
-        page = page_of(secrets.ending(now - PAST, now + AHEAD), self.request, self.page_size)
+        ending = secrets.ending(now - PAST, now + AHEAD).marking_rotated()
+        page = page_of(ending, self.request, self.page_size)
         directories = AppConnection.objects.of(self.organization).order_by(
             F("watched_at").asc(nulls_first=True), "name"
         )

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('state', models.CharField(choices=[('intended', 'To be issued'), ('issued', 'To be proven'), ('proven', 'To be delivered'), ('current', 'In use'), ('retiring', 'Superseded, still valid'), ('removed', 'Removed')], default='intended', max_length=16, verbose_name='state')),
-                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
+                ('key_id', models.UUIDField(db_index=True, null=True, verbose_name='key ID')),
                 ('intended_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='begun')),
                 ('asked_at', models.DateTimeField(editable=False, null=True)),
                 ('issued_at', models.DateTimeField(null=True, verbose_name='issued')),

@@ -117,7 +117,7 @@ class RotatedSecret(models.Model):
     state = models.CharField(
         _("state"), max_length=16, choices=State.choices, default=State.INTENDED
     )
-    key_id = models.UUIDField(_("key ID"), null=True)
+    key_id = models.UUIDField(_("key ID"), null=True, db_index=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

@@ -25,8 +25,11 @@ class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
     def ending(self, since: datetime, until: datetime) -> WatchedSecretQuerySet:
         """Those that end in this time, the soonest first, with their connections."""
         found = self.filter(expires_at__gte=since, expires_at__lt=until)
-        rotated = found.annotate(is_rotated=Exists(_made()))
-        return rotated.select_related("connection").order_by("expires_at", "pk")
+        return found.select_related("connection").order_by("expires_at", "pk")
+
+    def marking_rotated(self) -> WatchedSecretQuerySet:
+        """Say of each in `is_rotated` whether a rotation has made it."""
+        return self.annotate(is_rotated=Exists(_made()))
 
     def to_replace_by_hand(self) -> WatchedSecretQuerySet:
         """Without those that a rotation has replaced, or that one at work will replace."""
