@@ -211,7 +211,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('key-vault', 'Key Vault secret'), ('app-configuration', 'App Configuration key-value'), ('key-vault-reference', 'App Configuration reference to Key Vault'), ('hook', 'This site')], max_length=32, verbose_name='kind')),
-                ('place', models.CharField(blank=True, max_length=64, verbose_name='vault or store')),
+                ('place', models.CharField(max_length=64, verbose_name='vault or store')),
                 ('name', models.CharField(max_length=256, verbose_name='name')),
                 ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
                 ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),

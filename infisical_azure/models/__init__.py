@@ -5,12 +5,21 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
-from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
+from .rotations import (
+    LONGEST_PLACE,
+    MARK,
+    Destination,
+    HeldSecret,
+    RotatedSecret,
+    Rotation,
+    shortest_lifetime,
+)
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
 from .watched_secrets import WatchedSecret
 
 __all__ = [
+    "LONGEST_PLACE",
     "MARK",
     "AccessToken",
     "AppConnection",
