@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from infisical_azure import health, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
+from infisical_azure.freshness import early
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
@@ -122,7 +123,7 @@ def test_unknown_resource_is_refused(connection: AppConnection, resource: str) -
 def test_token_is_refreshed_early_at_random_in_the_last_fifth() -> None:
     issued = timezone.now()
     expires = issued + timedelta(minutes=60)
-    times = [tokens.early(issued, expires) for _ in range(200)]
+    times = [early(issued, expires) for _ in range(200)]
     assert all(timedelta(minutes=48) <= at - issued <= timedelta(minutes=57) for at in times)
     assert max(times) - min(times) > timedelta(minutes=6)
 
