@@ -87,8 +87,7 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
-        "signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
@@ -100,8 +99,7 @@ MAY_IMPORT = {
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models timeline views",
     "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret "
-        "views"
+        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
