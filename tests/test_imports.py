@@ -61,7 +61,6 @@ MAY_IMPORT = {
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
-    "news": "models signals",
     "expiry_warnings": "conf models signals",
     "ical": "models",
     "own_secret": "conf expiry graph models text",
@@ -70,14 +69,8 @@ MAY_IMPORT = {
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
     "freshness": "conf models",
-    "flow": (
-        "clouds conf entra exceptions freshness graph id_token models operator_client secret "
-        "signals"
-    ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow host models non_atomic problems",
-    "outcomes": "entra exceptions freshness health models pauses refusals signals",
+    "history": "conf exceptions models text",
+    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
         "outcomes refusals turns"
@@ -88,31 +81,40 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
+        "signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles "
-        "own_secret paging probe problems resources rotation"
-    ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models timeline views",
-    "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
-    ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
-    "admin": "health models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
+    "news": "history models signals",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic problems",
+    "views": (
+        "conf connection_options flow forms health history host models non_atomic obstacles "
+        "own_secret paging probe problems resources rotation"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "feed_views": "conf history host ical models timeline views",
+    "application_views": (
+        "applications exceptions expiry forms graph models non_atomic obstacles own_secret "
+        "views"
+    ),
+    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "admin": "health history models obstacles own_secret rotation",
     "apps": "checks logs news notices signals",
-    "history": "conf exceptions models text",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_purge": "conf history",
 }
