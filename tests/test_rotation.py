@@ -394,8 +394,8 @@ def test_r12_application_that_is_gone_stops_it_with_an_alarm(
 
 def test_r13_only_one_of_two_rotators_works(rotation: Rotation, azure: Azure) -> None:
     first, second = (Rotation.objects.get(pk=rotation.pk) for _ in range(2))
-    assert first.claim(timedelta(minutes=1))
-    assert not second.claim(timedelta(minutes=1))
+    assert Rotation.objects.claim(first, timedelta(minutes=1)).fence == 1
+    assert Rotation.objects.claim(second, timedelta(minutes=1)) is None
     assert engine.advance(rotation.pk) == "skipped"
     assert azure.ours == []
 
