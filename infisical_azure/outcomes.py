@@ -23,6 +23,8 @@ _PAUSES = {
     Reaction.OPERATOR: timedelta(minutes=5),
     Reaction.TENANT_ADMIN: timedelta(minutes=5),
 }
+# A tenant that throttles its connection is likely to throttle the next one, too.
+_NEIGHBOURS_WAIT = timedelta(seconds=30)
 # A connection that was used so lately is kept fresh in the background.
 _IN_USE = timedelta(days=1)
 
@@ -110,7 +112,8 @@ def note_failure(
         if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
             return False
         if fault is not None and fault.http_status == 429:
-            RefreshToken.objects.pause(connection, now + _pause(row, diagnosis, fault))
+            pause = min(_pause(row, diagnosis, fault), _NEIGHBOURS_WAIT)
+            RefreshToken.objects.pause(connection, now + pause)
         if diagnosis.is_of_resource:
             note_refusals(connection, refused, fault)
         else:

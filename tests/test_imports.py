@@ -42,25 +42,11 @@ MAY_IMPORT = {
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
     "models.secret_events": "models.connections",
-    "models": (
-        "models.authorizations models.connections models.feeds models.rotations "
-        "models.secret_events models.tokens models.watched_secrets"
-    ),
     "problems": "exceptions secret text",
-    "health": "exceptions models problems secret",
-    "apart": "models",
-    "news": "models signals",
     "paging": "",
-    "expiry_warnings": "conf models signals",
-    "ical": "models",
     "connection_options": "",
     "expiry": "",
-    "own_secret": "conf expiry graph models text",
     "timeline": "expiry models.watched_secrets",
-    "spreadsheet": "expiry models",
-    "obstacles": "exceptions health models problems",
-    "notices": "conf expiry health host models obstacles",
-    "refusals": "exceptions health models models.connections pauses",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
@@ -68,6 +54,21 @@ MAY_IMPORT = {
     "templatetags.infisical_azure": "host",
     "templatetags": "",
     "": "",
+    "models.history": "",
+    "models": (
+        "models.authorizations models.connections models.feeds models.history "
+        "models.rotations models.secret_events models.tokens models.watched_secrets"
+    ),
+    "health": "exceptions models problems secret",
+    "apart": "models",
+    "news": "models signals",
+    "expiry_warnings": "conf models signals",
+    "ical": "models",
+    "own_secret": "conf expiry graph models text",
+    "spreadsheet": "expiry models",
+    "obstacles": "exceptions health models problems",
+    "notices": "conf expiry health host models obstacles",
+    "refusals": "exceptions health models models.connections pauses",
     "freshness": "conf models",
     "flow": (
         "clouds conf entra exceptions freshness graph id_token models operator_client secret "
@@ -107,11 +108,13 @@ MAY_IMPORT = {
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
-    "tasks": "rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "apps": "checks logs news notices signals",
+    "history": "conf exceptions models text",
+    "tasks": "history rotation_upkeep upkeep watch",
+    "management.commands.infisical_azure_purge": "conf history",
 }
 
 

@@ -315,31 +315,6 @@ def test_70_refresh_token_goes_to_its_own_tenants_endpoint_only(
 # Fault rows
 
 
-def test_26_throttling_stops_the_whole_tenant_and_no_other(
-    connection: AppConnection, browser: Browser, microsoft: Microsoft
-) -> None:
-    microsoft.token = {}
-    browser.connect(name="same-tenant")
-    browser.connect(name="other-tenant", tenant=OTHER_TENANT)
-    same, other = (AppConnection.objects.get(name=n) for n in ("same-tenant", "other-tenant"))
-    microsoft.requests.clear()
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "120"})
-    expire()
-    now = timezone.now()
-    with time_machine.travel(now):
-        failure = refused(connection)
-    assert failure.problem == "throttled"
-    for seconds in (1, 60, 118):
-        with time_machine.travel(now + timedelta(seconds=seconds)):
-            for paused in (connection, same):
-                assert refused(paused).reaction is Reaction.RETRY
-    assert microsoft.count("token") == 1
-    del microsoft.override["token"]
-    assert tokens.get_token(other).reveal() == ACCESS_TOKEN
-    with time_machine.travel(now + timedelta(seconds=123)):
-        assert tokens.get_token(same).reveal() == ACCESS_TOKEN
-
-
 def test_27_failure_with_a_valid_token_left_does_not_reach_callers(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
@@ -624,27 +599,6 @@ def test_refusal_that_nobody_asked_about_for_a_day_is_forgotten(
         tokens.get_token(connection)
     connection.refresh_from_db()
     assert connection.status == "ready"
-
-
-def test_other_connections_of_a_throttled_directory_say_why_they_wait(
-    browser: Browser, connection: AppConnection, microsoft: Microsoft
-) -> None:
-    browser.connect(name="same-directory")
-    other = AppConnection.objects.get(name="same-directory")
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "600"})
-    expire()
-    refused(connection)
-    microsoft.requests.clear()
-    failure = refused(other)
-    assert (failure.problem, failure.reaction) == ("throttled", Reaction.RETRY)
-    page = browser.post(browser.url("connection_test", other.pk)).content.decode()
-    assert ("Works" in page, "asks to wait" in page) == (False, True)
-    assert "asks to wait" in browser.get(browser.url("application_list", other.pk)).content.decode()
-    assert microsoft.requests == []
-    # A shorter pause of another one shortens nothing.
-    paused = RefreshToken.objects.get(pk=other.pk).next_try_at
-    RefreshToken.objects.pause(connection, timezone.now() + timedelta(seconds=5))
-    assert RefreshToken.objects.get(pk=other.pk).next_try_at == paused
 
 
 def test_answer_of_a_proxy_says_nothing_of_the_grant(
