@@ -13,7 +13,7 @@ from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
 from . import health, obstacles, rotation
-from .models import AppConnection, RefreshToken, Rotation, SecretEvent
+from .models import AppConnection, HistoryEntry, RefreshToken, Rotation, SecretEvent
 from .own_secret import own_secret_warning
 
 
@@ -191,4 +191,37 @@ class SecretEventAdmin(admin.ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(HistoryEntry)
+class HistoryEntryAdmin(admin.ModelAdmin):
+    """The history, to read only: for superusers, too."""
+
+    list_display = (
+        "at",
+        "act",
+        "outcome",
+        "connection_name",
+        "application_name",
+        "name",
+        "actor",
+        "organization_id",
+    )
+    list_filter = ("act", "outcome")
+    date_hierarchy = "at"
+    show_full_result_count = False
+    search_fields = (
+        *("=organization_id", "connection_id", "connection_name", "=actor_id", "actor"),
+        *("application_name", "key_id", "name", "rotation_id", "=correlation_id"),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no: an act makes its entry."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

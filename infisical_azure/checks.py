@@ -242,7 +242,7 @@ def _check_clouds() -> Iterator[CheckMessage]:
 
 
 def _check_numbers() -> Iterator[CheckMessage]:
-    for name in ("REFRESH_WORKERS", "ROTATION_PROOFS"):
+    for name in ("REFRESH_WORKERS", "ROTATION_PROOFS", "HISTORY_DAYS"):
         if getattr(conf, name.lower()) < 1:
             yield Error(
                 f'INFISICAL_AZURE["{name}"] is less than 1.',

@@ -70,6 +70,7 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_cloud"]}}, ["E010"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"mine": "nowhere.hook"}}}, ["E016"]),
         ({"INFISICAL_AZURE": {"ROTATION_PROOFS": 0, "REFRESH_WORKERS": 0}}, ["E017", "E017"]),
+        ({"INFISICAL_AZURE": {"HISTORY_DAYS": 0}}, ["E017"]),
         ({"ROOT_URLCONF": "tests.test_checks"}, ["E011"]),
         ({"ROOT_URLCONF": None}, []),
         ({"ROOT_URLCONF": "tests.urls_elsewhere"}, ["W006"]),

@@ -42,32 +42,49 @@ MAY_IMPORT = {
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
     "models.secret_events": "models.connections",
-    "models": (
-        "models.authorizations models.connections models.feeds models.rotations "
-        "models.secret_events models.tokens models.watched_secrets"
-    ),
     "problems": "exceptions secret text",
+    "paging": "",
+    "connection_options": "",
+    "expiry": "",
+    "timeline": "expiry models.watched_secrets",
+    "non_atomic": "",
+    "management.unattended": "",
+    "management.commands": "",
+    "management": "",
+    "templatetags.infisical_azure": "host permissions",
+    "templatetags": "",
+    "": "",
+    "models.history": "",
+    "models": (
+        "models.authorizations models.connections models.feeds models.history "
+        "models.rotations models.secret_events models.tokens models.watched_secrets"
+    ),
     "health": "exceptions models problems secret",
     "apart": "models",
     "news": "models signals",
-    "paging": "",
     "expiry_warnings": "conf models signals",
     "ical": "models",
-    "connection_options": "",
-    "expiry": "",
     "own_secret": "conf expiry graph models text",
-    "timeline": "expiry models.watched_secrets",
     "spreadsheet": "expiry models",
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "tokens": (
-        "apart conf entra exceptions health id_token models operator_client pauses refusals "
-        "resources secret signals turns"
-    ),
+    "freshness": "conf models",
     "flow": (
-        "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
+        "clouds conf entra exceptions freshness graph id_token models operator_client secret "
+        "signals"
     ),
+    "forms": "clouds conf entra exceptions flow health models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow host models non_atomic permissions problems",
+    "history": "conf exceptions models text",
+    "management.commands.infisical_azure_purge": "conf history",
+    "outcomes": "entra exceptions freshness health models pauses refusals signals",
+    "refreshing": (
+        "apart conf entra exceptions freshness health id_token models operator_client "
+        "outcomes refusals turns"
+    ),
+    "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
@@ -78,16 +95,12 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "non_atomic": "",
     "views": (
         "conf connection_options flow forms health host models non_atomic obstacles "
         "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models permissions timeline views",
-    "callback": "conf exceptions flow host models non_atomic permissions problems",
     "application_views": (
         "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
@@ -97,17 +110,11 @@ MAY_IMPORT = {
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
-    "tasks": "rotation_upkeep upkeep watch",
-    "management.unattended": "",
+    "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "management.commands": "",
-    "management": "",
     "apps": "checks logs news notices signals",
-    "templatetags.infisical_azure": "host permissions",
-    "templatetags": "",
-    "": "",
 }
 
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from infisical_azure import health, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
+from infisical_azure.freshness import early
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
@@ -122,7 +123,7 @@ def test_unknown_resource_is_refused(connection: AppConnection, resource: str) -
 def test_token_is_refreshed_early_at_random_in_the_last_fifth() -> None:
     issued = timezone.now()
     expires = issued + timedelta(minutes=60)
-    times = [tokens.early(issued, expires) for _ in range(200)]
+    times = [early(issued, expires) for _ in range(200)]
     assert all(timedelta(minutes=48) <= at - issued <= timedelta(minutes=57) for at in times)
     assert max(times) - min(times) > timedelta(minutes=6)
 
@@ -312,31 +313,6 @@ def test_70_refresh_token_goes_to_its_own_tenants_endpoint_only(
 
 
 # Fault rows
-
-
-def test_26_throttling_stops_the_whole_tenant_and_no_other(
-    connection: AppConnection, browser: Browser, microsoft: Microsoft
-) -> None:
-    microsoft.token = {}
-    browser.connect(name="same-tenant")
-    browser.connect(name="other-tenant", tenant=OTHER_TENANT)
-    same, other = (AppConnection.objects.get(name=n) for n in ("same-tenant", "other-tenant"))
-    microsoft.requests.clear()
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "120"})
-    expire()
-    now = timezone.now()
-    with time_machine.travel(now):
-        failure = refused(connection)
-    assert failure.problem == "throttled"
-    for seconds in (1, 60, 118):
-        with time_machine.travel(now + timedelta(seconds=seconds)):
-            for paused in (connection, same):
-                assert refused(paused).reaction is Reaction.RETRY
-    assert microsoft.count("token") == 1
-    del microsoft.override["token"]
-    assert tokens.get_token(other).reveal() == ACCESS_TOKEN
-    with time_machine.travel(now + timedelta(seconds=123)):
-        assert tokens.get_token(same).reveal() == ACCESS_TOKEN
 
 
 def test_27_failure_with_a_valid_token_left_does_not_reach_callers(
@@ -623,27 +599,6 @@ def test_refusal_that_nobody_asked_about_for_a_day_is_forgotten(
         tokens.get_token(connection)
     connection.refresh_from_db()
     assert connection.status == "ready"
-
-
-def test_other_connections_of_a_throttled_directory_say_why_they_wait(
-    browser: Browser, connection: AppConnection, microsoft: Microsoft
-) -> None:
-    browser.connect(name="same-directory")
-    other = AppConnection.objects.get(name="same-directory")
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "600"})
-    expire()
-    refused(connection)
-    microsoft.requests.clear()
-    failure = refused(other)
-    assert (failure.problem, failure.reaction) == ("throttled", Reaction.RETRY)
-    page = browser.post(browser.url("connection_test", other.pk)).content.decode()
-    assert ("Works" in page, "asks to wait" in page) == (False, True)
-    assert "asks to wait" in browser.get(browser.url("application_list", other.pk)).content.decode()
-    assert microsoft.requests == []
-    # A shorter pause of another one shortens nothing.
-    paused = RefreshToken.objects.get(pk=other.pk).next_try_at
-    RefreshToken.objects.pause(connection, timezone.now() + timedelta(seconds=5))
-    assert RefreshToken.objects.get(pk=other.pk).next_try_at == paused
 
 
 def test_answer_of_a_proxy_says_nothing_of_the_grant(

@@ -6,12 +6,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTextField
-from .connections import AppConnection
+from .connections import AppConnection, database
 from .leases import Leased, LeasedQuerySet
 
 
@@ -38,12 +38,22 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         return self.with_secret().select_related("connection")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
-        """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
-        tenant = AppConnection.objects.filter(
-            cloud=connection.cloud, tenant_id=connection.tenant_id
+        """
+        Let the organization's other connections to the same tenant wait until then.
+
+        Never those of another organization: it must not wait for what this one did.
+        """
+        neighbours = AppConnection.objects.filter(
+            organization=connection.organization_id,
+            cloud=connection.cloud,
+            tenant_id=connection.tenant_id,
         )
         sooner = Q(next_try_at=None) | Q(next_try_at__lt=until)
-        self.filter(sooner, connection__in=tenant).update(next_try_at=until)
+        rows = self.filter(sooner, connection__in=neighbours)
+        with transaction.atomic(using=database()):
+            # Two that are throttled at once would wait for each other's rows for ever.
+            free = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)
+            self.filter(pk__in=list(free)).update(next_try_at=until)
 
 
 class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
