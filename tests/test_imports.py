@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
-    "host": "conf",
+    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
     "transport": "anew conf deadlines exceptions secret",
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host",
+    "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
     "models.history": "",
@@ -76,7 +76,9 @@ MAY_IMPORT = {
     ),
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow host models non_atomic problems",
+    "callback": "conf exceptions flow host models non_atomic permissions problems",
+    "history": "conf exceptions models text",
+    "management.commands.infisical_azure_purge": "conf history",
     "outcomes": "entra exceptions freshness health models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
@@ -95,10 +97,10 @@ MAY_IMPORT = {
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "views": (
         "conf connection_options flow forms health host models non_atomic obstacles "
-        "own_secret paging probe problems resources rotation"
+        "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models timeline views",
+    "feed_views": "conf host ical models permissions timeline views",
     "application_views": (
         "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
@@ -108,13 +110,11 @@ MAY_IMPORT = {
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
+    "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "apps": "checks logs news notices signals",
-    "history": "conf exceptions models text",
-    "tasks": "history rotation_upkeep upkeep watch",
-    "management.commands.infisical_azure_purge": "conf history",
 }
 
 
