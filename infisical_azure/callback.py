@@ -29,6 +29,7 @@ from .history import Act, Outcome, record
 from .host import get_host
 from .models import AppConnection, Authorization, database
 from .non_atomic import NonAtomicMixin
+from .permissions import ASKED
 
 logger = logging.getLogger(__name__)
 
@@ -113,10 +114,10 @@ def _resume(request: HttpRequest, answer: Answer) -> Authorization:
     authorization = flow.resume(request, answer)
     host = get_host()
     organization = host.get_organization(request, host.get_key(authorization.organization))
-    action = "add" if authorization.connection is None else "change"
-    perm = f"infisical_azure.{action}_appconnection"
+    connection = authorization.connection
+    permission = ASKED["add" if connection is None else "change"]
     is_same = organization.pk == authorization.organization.pk
-    if not (is_same and host.has_permission(request.user, perm, organization)):
+    if not (is_same and host.has_permission(request.user, permission, organization, connection)):
         raise AuthorizationError("permission_lost")
     return authorization
 

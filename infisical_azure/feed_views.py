@@ -21,6 +21,7 @@ from .history import Act, record
 from .host import get_host
 from .ical import calendar_of
 from .models import Feed, WatchedSecret, database
+from .permissions import ASKED
 from .timeline import PAST
 from .views import OrganizationMixin
 
@@ -100,7 +101,7 @@ def _key_for_creator(request: HttpRequest, feed: Feed) -> str:
     # Raises Http404 for those who have left; has_permission need not know of that.
     found = host.get_organization(as_creator, key) if user.is_active else None
     if found != feed.organization or not host.has_permission(
-        user, "infisical_azure.view_appconnection", feed.organization
+        user, ASKED["view"], feed.organization, None
     ):
         raise Http404
     return key

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
-    "host": "conf",
+    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
     "transport": "anew conf deadlines exceptions secret",
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host",
+    "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
     "models.history": "",
@@ -81,8 +81,7 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
-        "signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
@@ -100,16 +99,15 @@ MAY_IMPORT = {
     ),
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic problems",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "views": (
         "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging probe problems resources rotation"
+        "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models timeline views",
+    "feed_views": "conf history host ical models permissions timeline views",
     "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret "
-        "views"
+        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",

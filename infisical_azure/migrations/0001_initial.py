@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'app connection',
                 'verbose_name_plural': 'app connections',
+                'permissions': (('manage_client_secrets', 'Can issue and remove client secrets'), ('manage_rotations', 'Can manage rotations and their destinations')),
             },
         ),
         migrations.CreateModel(

@@ -130,6 +130,7 @@ class AppConnection(Explained):
     class Meta:
         verbose_name = _("app connection")
         verbose_name_plural = _("app connections")
+        permissions = permissions.DECLARED
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "name"], name="infisical_azure_name_once"
