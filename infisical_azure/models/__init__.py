@@ -5,6 +5,7 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
+from .history import HistoryEntry
 from .rotations import (
     LONGEST_PLACE,
     MARK,
@@ -27,6 +28,7 @@ __all__ = [
     "Destination",
     "Feed",
     "HeldSecret",
+    "HistoryEntry",
     "RefreshToken",
     "RotatedSecret",
     "Rotation",
