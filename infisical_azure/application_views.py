@@ -187,7 +187,7 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
 class SecretAddView(ApplicationMixin, FormView):
     """Issue a client secret and show it, this once."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     uncertain = obstacles.UNCERTAIN_ISSUE
     form_class = SecretAddForm
     template_name = "infisical_azure/secret_add.html"
@@ -219,7 +219,7 @@ class SecretAddView(ApplicationMixin, FormView):
 class SecretRemoveView(ApplicationMixin, FormView):
     """Remove a client secret once its name is typed."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     form_class = ConfirmForm
     template_name = "infisical_azure/secret_remove.html"
 

@@ -13,6 +13,7 @@ from .entra import TokenReply
 from .exceptions import Fault, Reaction, TokenUnavailableError
 from .freshness import Wish, early, held_by, keep_alive_at
 from .health import Diagnosis
+from .history import Act, Outcome, record
 from .models import AccessToken, AppConnection, RefreshToken, database
 from .pauses import pause_after
 from .refusals import Kept, note_refusals, refused_anew, remaining
@@ -88,6 +89,7 @@ def _note_success(
     if before != (connection.granted_scopes, connection.status, connection.problem):
         connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
     if was_broken and not connection.is_broken:
+        record(Act.CONNECTION_RECOVERED, connection)
         transaction.on_commit(
             lambda: connection_recovered.send_robust(AppConnection, connection=connection),
             using=database(),
@@ -111,7 +113,7 @@ def note_failure(
     else:
         next_try_at = now + _pause(row, diagnosis, fault)
         values |= {"next_try_at": next_try_at, "due_at": next_try_at}
-    was_broken = connection.is_broken
+    was_broken, before = connection.is_broken, connection.problem
     with transaction.atomic(using=database()):
         if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
             return False
@@ -123,6 +125,14 @@ def note_failure(
         else:
             connection.note_status(diagnosis.status, diagnosis.code, fault)
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
+        if connection.is_broken and (not was_broken or connection.problem != before):
+            record(
+                Act.CONNECTION_BROKEN,
+                connection,
+                outcome=Outcome.FAILED,
+                problem=connection.problem,
+                correlation_id=connection.correlation_id,
+            )
         if connection.is_broken and not was_broken:
             transaction.on_commit(
                 lambda: connection_broken.send_robust(AppConnection, connection=connection),

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
-    "host": "conf",
+    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
     "transport": "anew conf deadlines exceptions secret",
@@ -42,41 +42,35 @@ MAY_IMPORT = {
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
     "models.secret_events": "models.connections",
-    "models": (
-        "models.authorizations models.connections models.feeds models.rotations "
-        "models.secret_events models.tokens models.watched_secrets"
-    ),
     "problems": "exceptions secret text",
-    "health": "exceptions models problems secret",
-    "apart": "models",
-    "news": "models signals",
     "paging": "",
-    "expiry_warnings": "conf models signals",
-    "ical": "models",
     "connection_options": "",
     "expiry": "",
-    "own_secret": "conf expiry graph models text",
     "timeline": "expiry models.watched_secrets",
-    "spreadsheet": "expiry models",
-    "obstacles": "exceptions health models problems",
-    "notices": "conf expiry health host models obstacles",
-    "refusals": "exceptions health models models.connections pauses",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host",
+    "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
-    "freshness": "conf models",
-    "flow": (
-        "clouds conf entra exceptions freshness graph id_token models operator_client secret "
-        "signals"
+    "models.history": "",
+    "models": (
+        "models.authorizations models.connections models.feeds models.history "
+        "models.rotations models.secret_events models.tokens models.watched_secrets"
     ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow host models non_atomic problems",
-    "outcomes": "entra exceptions freshness health models pauses refusals signals",
+    "health": "exceptions models problems secret",
+    "apart": "models",
+    "expiry_warnings": "conf models signals",
+    "ical": "models",
+    "own_secret": "conf expiry graph models text",
+    "spreadsheet": "expiry models",
+    "obstacles": "exceptions health models problems",
+    "notices": "conf expiry health host models obstacles",
+    "refusals": "exceptions health models models.connections pauses",
+    "freshness": "conf models",
+    "history": "conf exceptions models text",
+    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
         "outcomes refusals turns"
@@ -92,26 +86,35 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
+    "checks": "clouds conf delivery host models own_secret text",
+    "credential": "conf exceptions models tokens",
+    "upkeep": "conf exceptions models models.tokens tokens workers",
+    "management.commands.infisical_azure_refresh": "management.unattended upkeep",
+    "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
+    "management.commands.infisical_azure_watch": "management.unattended watch",
+    "news": "history models signals",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles "
-        "own_secret paging probe problems resources rotation"
+        "conf connection_options flow forms health history host models non_atomic obstacles "
+        "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models timeline views",
+    "feed_views": "conf history host ical models permissions timeline views",
     "application_views": (
         "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
-    "admin": "health models obstacles own_secret rotation",
-    "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models tokens",
-    "upkeep": "conf exceptions models models.tokens tokens workers",
-    "tasks": "rotation_upkeep upkeep watch",
-    "management.commands.infisical_azure_refresh": "management.unattended upkeep",
-    "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
-    "management.commands.infisical_azure_watch": "management.unattended watch",
+    "admin": "health history models obstacles own_secret rotation",
     "apps": "checks logs news notices signals",
+    "tasks": "history rotation_upkeep upkeep watch",
+    "management.commands.infisical_azure_purge": "conf history",
 }
 
 

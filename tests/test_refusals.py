@@ -342,7 +342,9 @@ class ForgetfulHost(Host):
     def get_organization(self, request: Any, key: str) -> Model:
         return self.current
 
-    def has_permission(self, user: Any, perm: str, organization: Model) -> bool:
+    def has_permission(
+        self, user: Any, permission: str, organization: Model, connection: Any
+    ) -> bool:
         return True
 
 

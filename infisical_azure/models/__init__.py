@@ -5,6 +5,7 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
+from .history import HistoryEntry
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
@@ -18,6 +19,7 @@ __all__ = [
     "Destination",
     "Feed",
     "HeldSecret",
+    "HistoryEntry",
     "RefreshToken",
     "RotatedSecret",
     "Rotation",

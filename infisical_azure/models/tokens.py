@@ -34,8 +34,9 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         return super().free(now).filter(may_be_tried, revoked_at=None)
 
     def to_refresh(self) -> RefreshTokenQuerySet:
-        """Read all that a refresh needs along."""
-        return self.with_secret().select_related("connection")
+        """Read all that a refresh needs along, the access tokens as well."""
+        rows = self.with_secret().select_related("connection")
+        return rows.prefetch_related("connection__access_tokens")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
         """
