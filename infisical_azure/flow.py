@@ -202,7 +202,8 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
-        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        passing = {"temporarily_unavailable", "server_error"}
+        is_transient = answer.fault.is_throttle or answer.fault.error in passing
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")

@@ -109,6 +109,10 @@ class Migration(migrations.Migration):
                 ('refresh_at', models.DateTimeField(verbose_name='refreshed from')),
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('used_at', models.DateTimeField(null=True, verbose_name='last used')),
+                ('forced_at', models.DateTimeField(editable=False, null=True)),
+                ('tested_at', models.DateTimeField(editable=False, null=True)),
+                ('test_problem', models.CharField(blank=True, editable=False, max_length=64)),
+                ('test_correlation_id', models.CharField(blank=True, editable=False, max_length=64)),
                 ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='access_tokens', to='infisical_azure.appconnection')),
             ],
             options={
