@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "fields models.connections models.explained models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
@@ -79,7 +79,7 @@ MAY_IMPORT = {
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "conf data_planes exceptions models on_behalf resources secret",
+    "delivery": "clouds conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
         "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
