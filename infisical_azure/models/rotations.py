@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from ..clouds import is_store, is_vault, is_vault_secret
@@ -221,7 +222,8 @@ class Destination(models.Model):
 
     def clean(self) -> None:
         """Refuse names that would lead elsewhere, or that nothing there can have."""
-        Kind, errors = self.Kind, {}
+        errors: dict[str, str | Promise] = {}
+        Kind = self.Kind
         in_store = self.kind in {Kind.APP_CONFIGURATION, Kind.REFERENCE}
         if self.kind == Kind.HOOK:
             if self.place and self.place not in conf.secret_hooks:
