@@ -38,17 +38,37 @@ MAY_IMPORT = {
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "fields models.connections models.explained models.leases",
-    "models.authorizations": ("clouds conf exceptions fields models.connections models.explained"),
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
-    "models": (
-        "models.authorizations models.connections models.feeds models.rotations "
-        "models.secret_events models.tokens models.watched_secrets"
-    ),
     "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
+    "paging": "",
+    "connection_options": "",
+    "expiry": "",
+    "timeline": "expiry models.watched_secrets",
+    "non_atomic": "",
+    "management.unattended": "",
+    "management.commands": "",
+    "management": "",
+    "templatetags.infisical_azure": "host",
+    "templatetags": "",
+    "": "",
+    "models.issued_secrets": "conf fields models.connections",
+    "models": (
+        "models.authorizations models.connections models.feeds models.issued_secrets "
+        "models.rotations models.secret_events models.tokens models.watched_secrets"
+    ),
     "health": "exceptions models problems secret",
     "apart": "models",
+    "news": "models signals",
+    "expiry_warnings": "conf models signals",
+    "own_secret": "conf expiry graph models text",
+    "spreadsheet": "expiry models",
+    "ical": "models",
+    "obstacles": "exceptions health models problems",
+    "notices": "conf expiry health host models obstacles",
+    "refusals": "exceptions health models models.connections pauses",
     "tokens": (
         "apart conf entra exceptions health id_token models operator_client pauses refusals "
         "resources secret signals turns"
@@ -56,19 +76,8 @@ MAY_IMPORT = {
     "flow": (
         "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
     ),
-    "news": "models signals",
-    "notices": "conf expiry health host models obstacles",
-    "paging": "",
-    "expiry_warnings": "conf models signals",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "own_secret": "conf expiry graph models text",
-    "timeline": "expiry models.watched_secrets",
-    "spreadsheet": "expiry models",
-    "ical": "models",
-    "connection_options": "",
-    "expiry": "",
-    "obstacles": "exceptions health models problems",
     "on_behalf": "exceptions graph models resources secret tokens",
+    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
@@ -76,38 +85,32 @@ MAY_IMPORT = {
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
-    "refusals": "exceptions health models models.connections pauses",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
     "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles own_secret "
-        "paging probe problems resources rotation"
+        "conf connection_options flow forms health host models non_atomic obstacles "
+        "own_secret paging probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models timeline views",
-    "non_atomic": "",
     "callback": "conf exceptions flow host models non_atomic problems",
-    "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
-    ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": ("application_views callback expiring_views feed_views rotation_views views"),
     "admin": "health models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "rotation_upkeep upkeep watch",
-    "management.unattended": "",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "management.commands": "",
-    "management": "",
     "apps": "checks logs news notices signals",
-    "templatetags.infisical_azure": "host",
-    "templatetags": "",
-    "": "",
+    "issuing": "applications conf exceptions graph models",
+    "application_views": (
+        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
+        "own_secret problems views"
+    ),
+    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "urls": "application_views callback expiring_views feed_views rotation_views views",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
+from .issued_secrets import IssuedSecret, IssuedValue
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
@@ -18,6 +19,8 @@ __all__ = [
     "Destination",
     "Feed",
     "HeldSecret",
+    "IssuedSecret",
+    "IssuedValue",
     "RefreshToken",
     "RotatedSecret",
     "Rotation",
