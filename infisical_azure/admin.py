@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,7 +14,15 @@ from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
 from . import health, obstacles, rotation
-from .models import AppConnection, RefreshToken, Rotation, SecretEvent
+from .history import Act, record
+from .models import (
+    AppConnection,
+    HistoryEntry,
+    RefreshToken,
+    Rotation,
+    SecretEvent,
+    database,
+)
 from .own_secret import own_secret_warning
 
 
@@ -106,6 +115,21 @@ class AppConnectionAdmin(admin.ModelAdmin):
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
         return super().changelist_view(request, extra_context)
 
+    def save_model(self, request: HttpRequest, obj: AppConnection, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        if form.changed_data:
+            before = form.initial["name"] if "name" in form.changed_data else ""
+            record(Act.CONNECTION_EDITED, obj, user=request.user, name=before)
+
+    def delete_model(self, request: HttpRequest, obj: AppConnection) -> None:
+        obj.removed_by = request.user
+        obj.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
+        with transaction.atomic(using=database()):
+            for connection in queryset:
+                self.delete_model(request, connection)
+
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
@@ -191,4 +215,37 @@ class SecretEventAdmin(admin.ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(HistoryEntry)
+class HistoryEntryAdmin(admin.ModelAdmin):
+    """The history, to read only: for superusers, too."""
+
+    list_display = (
+        "at",
+        "act",
+        "outcome",
+        "connection_name",
+        "application_name",
+        "name",
+        "actor",
+        "organization_id",
+    )
+    list_filter = ("act", "outcome")
+    date_hierarchy = "at"
+    show_full_result_count = False
+    search_fields = (
+        *("=organization_id", "connection_id", "connection_name", "=actor_id", "actor"),
+        *("application_name", "key_id", "name", "rotation_id", "=correlation_id"),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no: an act makes its entry."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

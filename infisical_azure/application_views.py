@@ -191,7 +191,7 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
 class SecretAddView(ApplicationMixin, FormView):
     """Issue a client secret and show it; the same form shows the same one for a minute."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     form_class = SecretAddForm
     template_name = "infisical_azure/secret_add.html"
 
@@ -245,7 +245,7 @@ class SecretAddView(ApplicationMixin, FormView):
 class SecretSavedView(ConnectionMixin, View):
     """Delete the value of a client secret that its person has saved elsewhere."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -261,7 +261,7 @@ class SecretSavedView(ConnectionMixin, View):
 class SecretRemoveView(ApplicationMixin, FormView):
     """Remove a client secret once its name is typed."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     form_class = ConfirmForm
     template_name = "infisical_azure/secret_remove.html"
 

@@ -11,12 +11,14 @@ from django.db import models, transaction
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from . import entra, id_token, tokens
+from . import entra, id_token
 from .clouds import Cloud
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
+from .freshness import early, keep_alive_at
 from .graph import Directory, GraphClient
+from .history import Act, record
 from .id_token import Identity, sha256
 from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
 from .operator_client import client
@@ -200,7 +202,8 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
-        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        passing = {"temporarily_unavailable", "server_error"}
+        is_transient = answer.fault.is_throttle or answer.fault.error in passing
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")
@@ -280,7 +283,12 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
             RefreshToken.objects.filter(pk=connection.pk).delete()
             connection.access_tokens.all().delete()
         _save_tokens(connection, reply)
-        news = connection_added if before is None else connection_reconnected
+        act, news = (
+            (Act.CONNECTION_ADDED, connection_added)
+            if before is None
+            else (Act.CONNECTION_RECONNECTED, connection_reconnected)
+        )
+        record(act, connection, user=authorization.user)
         transaction.on_commit(
             lambda: news.send_robust(AppConnection, connection=connection, user=authorization.user),
             using=database(),
@@ -289,7 +297,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
 
 
 def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
-    refresh_at = tokens.early(reply.issued_at, reply.expires_at)
+    refresh_at = early(reply.issued_at, reply.expires_at)
     AccessToken.objects.create(
         connection=connection,
         resource=connection.find_cloud().graph_audience,
@@ -305,5 +313,5 @@ def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
             connection=connection,
             secret=reply.refresh_token,
             expires_at=expires_at,
-            due_at=tokens.keep_alive_at(expires_at),
+            due_at=keep_alive_at(expires_at),
         )

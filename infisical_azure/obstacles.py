@@ -277,5 +277,5 @@ def obstacle_of(error: RemoteError | TokenUnavailableError) -> Problem:
             next_step=_("Open the connection: it says what to do."),
         )
     if isinstance(error, UnavailableError):
-        return _THROTTLED if error.fault.http_status == 429 else _UNAVAILABLE
+        return _THROTTLED if error.fault.is_throttle else _UNAVAILABLE
     return _BY_CODE.get(error.fault.error, _REFUSED)

@@ -39,7 +39,7 @@ def advance_and_tell(request: HttpRequest, pk: UUID) -> None:
 class RotationAddView(ApplicationMixin, FormView):
     """Set a rotation up, and make its first client secret."""
 
-    permission = "change"
+    permission = "manage_rotations"
     form_class = RotationForm
     template_name = "infisical_azure/rotation_add.html"
 
@@ -119,7 +119,7 @@ class RotationDetailView(RotationMixin, TemplateView):
 class RotationActView(RotationMixin, TemplateView):
     """Rotate now, pause or resume."""
 
-    permission = "change"
+    permission = "manage_rotations"
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -143,7 +143,7 @@ class RotationActView(RotationMixin, TemplateView):
 class RotationEditView(RotationMixin, FormView):
     """Rotate more or less often."""
 
-    permission = "change"
+    permission = "manage_rotations"
     form_class = ScheduleForm
     template_name = "infisical_azure/rotation_edit.html"
 
@@ -159,7 +159,7 @@ class RotationEditView(RotationMixin, FormView):
 class DestinationAddView(RotationMixin, FormView):
     """Deliver to one more place, from the next client secret on."""
 
-    permission = "change"
+    permission = "manage_rotations"
     form_class = DestinationForm
     template_name = "infisical_azure/destination_add.html"
 
@@ -184,7 +184,7 @@ class DestinationAddView(RotationMixin, FormView):
 class DestinationRemoveView(RotationMixin, TemplateView):
     """Deliver to a place no longer; what was delivered there stays."""
 
-    permission = "change"
+    permission = "manage_rotations"
     template_name = "infisical_azure/destination_remove.html"
 
     @cached_property
@@ -206,7 +206,7 @@ class DestinationRemoveView(RotationMixin, TemplateView):
 class RotationRemoveView(RotationMixin, FormView):
     """End a rotation; the client secret in use stays valid until it expires."""
 
-    permission = "change"
+    permission = "manage_rotations"
     form_class = ConfirmForm
     template_name = "infisical_azure/rotation_remove.html"
 

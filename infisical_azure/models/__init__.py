@@ -5,6 +5,7 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
+from .history import HistoryEntry
 from .issued_secrets import IssuedSecret, IssuedValue
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
@@ -19,6 +20,7 @@ __all__ = [
     "Destination",
     "Feed",
     "HeldSecret",
+    "HistoryEntry",
     "IssuedSecret",
     "IssuedValue",
     "RefreshToken",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -22,6 +22,9 @@ from ..conf import conf
 from ..exceptions import Fault
 from ..permissions import Permission
 from .explained import Explained
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 validate_name = RegexValidator(
     r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z",
@@ -121,9 +124,13 @@ class AppConnection(Explained):
 
     objects = AppConnectionQuerySet.as_manager()
 
+    removed_by: AbstractBaseUser | AnonymousUser | None = None
+    """Set it before `delete`, for the history."""
+
     class Meta:
         verbose_name = _("app connection")
         verbose_name_plural = _("app connections")
+        permissions = permissions.DECLARED
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "name"], name="infisical_azure_name_once"

@@ -6,12 +6,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTextField
-from .connections import AppConnection
+from .connections import AppConnection, database
 from .leases import Leased, LeasedQuerySet
 
 
@@ -34,16 +34,27 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         return super().free(now).filter(may_be_tried, revoked_at=None)
 
     def to_refresh(self) -> RefreshTokenQuerySet:
-        """Read all that a refresh needs along."""
-        return self.with_secret().select_related("connection")
+        """Read all that a refresh needs along, the access tokens as well."""
+        rows = self.with_secret().select_related("connection")
+        return rows.prefetch_related("connection__access_tokens")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
-        """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
-        tenant = AppConnection.objects.filter(
-            cloud=connection.cloud, tenant_id=connection.tenant_id
+        """
+        Let the organization's other connections to the same tenant wait until then.
+
+        Never those of another organization: it must not wait for what this one did.
+        """
+        neighbours = AppConnection.objects.filter(
+            organization=connection.organization_id,
+            cloud=connection.cloud,
+            tenant_id=connection.tenant_id,
         )
         sooner = Q(next_try_at=None) | Q(next_try_at__lt=until)
-        self.filter(sooner, connection__in=tenant).update(next_try_at=until)
+        rows = self.filter(sooner, connection__in=neighbours)
+        with transaction.atomic(using=database()):
+            # Two that are throttled at once would wait for each other's rows for ever.
+            free = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)
+            self.filter(pk__in=list(free)).update(next_try_at=until)
 
 
 class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
@@ -101,6 +112,12 @@ class AccessToken(models.Model):
     refresh_at = models.DateTimeField(_("refreshed from"))
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("last used"), null=True)
+    forced_at = models.DateTimeField(null=True, editable=False)
+    """When it last replaced a token that had time left."""
+    tested_at = models.DateTimeField(null=True, editable=False)
+    test_problem = models.CharField(max_length=64, blank=True, editable=False)
+    """How the last test ended: empty where it worked; see `probe`."""
+    test_correlation_id = models.CharField(max_length=64, blank=True, editable=False)
 
     objects = _SecretManager()
 
