@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
-    "host": "conf",
+    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
     "transport": "anew conf deadlines exceptions secret",
@@ -51,17 +51,18 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host",
+    "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
     "models.issued_secrets": "conf fields models.connections",
+    "models.history": "",
     "models": (
-        "models.authorizations models.connections models.feeds models.issued_secrets "
-        "models.rotations models.secret_events models.tokens models.watched_secrets"
+        "models.authorizations models.connections models.feeds models.history "
+        "models.issued_secrets models.rotations models.secret_events models.tokens "
+        "models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
-    "news": "models signals",
     "expiry_warnings": "conf models signals",
     "own_secret": "conf expiry graph models text",
     "spreadsheet": "expiry models",
@@ -69,13 +70,23 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "tokens": (
-        "apart conf entra exceptions health id_token models operator_client pauses refusals "
-        "resources secret signals turns"
-    ),
+    "freshness": "conf models",
+    "history": "conf exceptions models text",
+    "news": "history models signals",
     "flow": (
-        "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
     ),
+    "forms": "clouds conf entra exceptions flow health models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "management.commands.infisical_azure_purge": "conf history",
+    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "refreshing": (
+        "apart conf entra exceptions freshness health id_token models operator_client "
+        "outcomes refusals turns"
+    ),
+    "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
@@ -86,20 +97,17 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
     "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles "
-        "own_secret paging probe problems resources rotation"
+        "conf connection_options flow forms health history host models non_atomic obstacles "
+        "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models timeline views",
-    "callback": "conf exceptions flow host models non_atomic problems",
-    "admin": "health models obstacles own_secret rotation",
+    "feed_views": "conf history host ical models permissions timeline views",
+    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
-    "tasks": "rotation_upkeep upkeep watch",
+    "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
