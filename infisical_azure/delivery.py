@@ -14,7 +14,8 @@ from . import data_planes
 from .clouds import Cloud, is_vault_secret
 from .conf import conf
 from .exceptions import DeliveryError
-from .models import LONGEST_PLACE, Destination, RotatedSecret
+from .models import Destination, RotatedSecret
+from .models.rotations import LONGEST_PLACE
 from .on_behalf import with_token
 from .resources import Resource
 from .secret import Secret
