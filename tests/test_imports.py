@@ -90,7 +90,9 @@ MAY_IMPORT = {
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "clouds conf data_planes exceptions models on_behalf resources secret",
+    "delivery": (
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+    ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
