@@ -26,6 +26,7 @@ from .models import IssuedValue, RotatedSecret, Rotation, SecretEvent, database
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
 from .problems import Problem
+from .text import displayable
 from .views import ConnectionMixin, OrganizationMixin
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class ApplicationListView(DirectoryMixin, TemplateView):
     template_name = "infisical_azure/application_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        search = self.request.GET.get("search", "").strip()[:256]
+        search = displayable(self.request.GET.get("search", "")).strip()
         page = applications.list_applications(
             self.connection, search, next_link=self._next_link(search)
         )

@@ -41,6 +41,7 @@ from .paging import page_of
 from .permissions import ASKED
 from .probe import probe
 from .resources import label_of
+from .text import is_storable
 
 
 class _Answers(dict[str, bool]):
@@ -52,6 +53,12 @@ class _Answers(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         self[name] = answer = self.ask(name)
         return answer
+
+
+def refuse_unstorable(parts: dict[str, Any]) -> None:
+    """Raise Http404 for parts of a URL that no row can have: PostgreSQL refuses to look."""
+    if not all(is_storable(part) for part in parts.values() if isinstance(part, str)):
+        raise Http404
 
 
 @method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
@@ -68,6 +75,10 @@ class OrganizationMixin(View):
     def find_connection(self) -> AppConnection | None:
         """Return the connection that the page is about, if there is such a one."""
         return None
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        refuse_unstorable(kwargs)
+        super().setup(request, *args, **kwargs)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:

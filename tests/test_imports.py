@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
-    "models.feeds": "conf",
+    "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
     "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
@@ -91,20 +91,21 @@ MAY_IMPORT = {
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources "
+        "secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
+        "signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "views": (
         "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation"
+        "own_secret paging permissions probe problems resources rotation text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
     "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
@@ -113,14 +114,19 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices signals",
     "issuing": "applications conf exceptions graph models",
     "application_views": (
         "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems views"
+        "own_secret problems text views"
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "calendar_links": "conf history models",
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
+    ),
+    "apps": "calendar_links checks logs news notices signals",
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 
