@@ -97,13 +97,6 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation"
-    ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -113,6 +106,14 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "apps": "checks logs news notices signals",
     "issuing": "applications conf exceptions graph models",
+    "removal": "exceptions models obstacles rotation",
+    "views": (
+        "conf connection_options flow forms health history host models non_atomic own_secret "
+        "paging permissions probe problems removal resources"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "feed_views": "conf history host ical models permissions timeline views",
+    "admin": "health history models obstacles own_secret removal",
     "application_views": (
         "applications exceptions expiry forms graph issuing models non_atomic obstacles "
         "own_secret problems views"
