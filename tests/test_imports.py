@@ -81,9 +81,10 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
@@ -109,7 +110,7 @@ MAY_IMPORT = {
     "application_views": (
         "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
     "admin": "health history models obstacles own_secret rotation",
     "apps": "checks logs news notices signals",
