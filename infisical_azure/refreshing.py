@@ -78,10 +78,7 @@ def replace_early(held: AccessToken) -> AccessToken:
     wish = Wish(connection_id=held.connection_id, audience=held.resource, early=True)
 
     def replace() -> AccessToken:
-        row = _row_of(wish)
-        if row is None or refusal_of(row, wish.audience):
-            return held
-        mine = _claim(row)
+        mine = _claim(_hopeful_row(wish))
         return held if mine is None else _refresh_unless_met(wish, mine)
 
     try:
@@ -98,36 +95,41 @@ def obtain(wish: Wish) -> AccessToken:
 def _obtain(wish: Wish) -> AccessToken:
     """Get a token that meets the wish, by refreshing it or by waiting for who does."""
     give_up = time.monotonic() + 2 * conf.lease.total_seconds()
-    with in_turn((wish.connection_id, wish.audience)) as turn:
+    with in_turn((wish.connection_id, wish.audience)) as place:
         while True:
             # Whoever was before us in this process may just have found it.
-            held = turn.left if isinstance(turn.left, AccessToken) else None
+            held = place.left if isinstance(place.left, AccessToken) else None
+            # Those who come later must not get it: by then it may be another account's.
+            count = place.count()
             if not wish.is_met_by(held):
                 held = find_held(wish.connection_id, wish.audience)
+                place.leave(held, to=count)
             if held is not None and wish.is_met_by(held):
-                turn.left = held
                 return held
-            row = _row_of(wish)
-            if row is None:
-                raise unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
-            _raise_if_hopeless(row, wish.audience)
-            mine = _claim(row)
+            mine = _claim(_hopeful_row(wish))
             if mine is not None:
-                turn.left = refreshed = _refresh_unless_met(wish, mine)
+                refreshed = _refresh_unless_met(wish, mine)
+                place.leave(refreshed, to=count)
                 return refreshed
             if time.monotonic() > give_up:
                 raise unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
             time.sleep(_POLL_SECONDS)
 
 
-def _row_of(wish: Wish) -> RefreshToken | None:
+def _hopeful_row(wish: Wish) -> RefreshToken:
+    """Return the row to claim; raise TokenUnavailableError where it is not worth trying."""
     rows = RefreshToken.objects.select_related("connection")
-    found: RefreshToken | None = rows.filter(pk=wish.connection_id).first()
-    return found
+    row: RefreshToken | None = rows.filter(pk=wish.connection_id).first()
+    if row is None:
+        raise unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
+    _raise_if_hopeless(row, wish.audience)
+    return row
 
 
 def _raise_if_hopeless(row: RefreshToken, audience: str) -> None:
     """Raise what is known of a token that is not to be had by trying or waiting."""
+    if row.expires_at is None:
+        raise unavailable(row.pk, Reaction.RECONNECT, "offline_access_missing")
     if row.revoked_at is not None:
         raise unavailable(row.pk, Reaction.RECONNECT, row.connection.problem)
     if row.next_try_at is not None and row.next_try_at > timezone.now():
@@ -197,11 +199,11 @@ def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
 def _newer(wish: Wish) -> AccessToken:
     """Return what is newer than our fence: reconnected, or refreshed after our lease."""
     newer = find_held(wish.connection_id, wish.audience)
-    if newer is None:
-        raise unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
-    if not wish.is_met_by(newer):  # Whoever has overtaken us is still at it.
+    if newer is not None and wish.is_met_by(newer):
+        return newer
+    if _is_there(wish.connection_id):  # Whoever has overtaken us may still be at it.
         raise unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
-    return newer
+    raise unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
 
 
 def _is_someone_else(connection: AppConnection, reply: TokenReply) -> bool:

@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models",
+    "freshness": "conf models secret",
     "flow": (
         "clouds conf entra exceptions freshness graph id_token models operator_client secret "
         "signals"
@@ -90,7 +90,8 @@ MAY_IMPORT = {
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": "conf data_planes exceptions models on_behalf resources secret",
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
+        "signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
@@ -102,7 +103,8 @@ MAY_IMPORT = {
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf host ical models permissions timeline views",
     "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
+        "applications exceptions expiry forms graph models non_atomic obstacles own_secret "
+        "views"
     ),
     "rotation_views": "application_views forms models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
