@@ -18,6 +18,7 @@ from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
 from .freshness import early, keep_alive_at
 from .graph import Directory, GraphClient
+from .history import Act, record
 from .id_token import Identity, sha256
 from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
 from .operator_client import client
@@ -201,7 +202,8 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
-        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        passing = {"temporarily_unavailable", "server_error"}
+        is_transient = answer.fault.is_throttle or answer.fault.error in passing
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")
@@ -281,7 +283,12 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
             RefreshToken.objects.filter(pk=connection.pk).delete()
             connection.access_tokens.all().delete()
         _save_tokens(connection, reply)
-        news = connection_added if before is None else connection_reconnected
+        act, news = (
+            (Act.CONNECTION_ADDED, connection_added)
+            if before is None
+            else (Act.CONNECTION_RECONNECTED, connection_reconnected)
+        )
+        record(act, connection, user=authorization.user)
         transaction.on_commit(
             lambda: news.send_robust(AppConnection, connection=connection, user=authorization.user),
             using=database(),

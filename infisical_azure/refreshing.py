@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -28,14 +31,34 @@ def refresh(row: RefreshToken) -> bool:
     """
     Refresh a connection's most used token ahead of time, for work in the background.
 
-    `row` is one of ``RefreshToken.objects.due(now).to_refresh()``. Return whether this
-    call did it: False when somebody else has, or is at it. Raises TokenUnavailableError.
+    `row` is one of ``RefreshToken.objects.due(now)``. Return whether this call did it:
+    False when somebody else has, or is at it. Raises TokenUnavailableError.
     """
-    audience = _audience_to_refresh(row)
-    if not row.claim(conf.lease):
+    mine = _claim(row)
+    if mine is None:
         return False
-    _refresh(Wish(connection_id=row.pk, audience=audience, is_for_use=False), row)
+    if mine.due_at is None or mine.due_at > timezone.now():
+        mine.release()
+        return False
+    with _giving_back(mine):
+        audience = _audience_to_refresh(mine)
+        _refresh(Wish(connection_id=row.pk, audience=audience, is_for_use=False), mine)
     return True
+
+
+def _claim(row: RefreshToken) -> RefreshToken | None:
+    claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
+    return claimed
+
+
+@contextmanager
+def _giving_back(row: RefreshToken) -> Iterator[None]:
+    """Let nobody wait for the lease to run out when the site itself fails."""
+    try:
+        yield
+    except (DatabaseError, ImproperlyConfigured):
+        row.release()
+        raise
 
 
 def _audience_to_refresh(row: RefreshToken) -> str:
@@ -56,9 +79,10 @@ def replace_early(held: AccessToken) -> AccessToken:
 
     def replace() -> AccessToken:
         row = _row_of(wish)
-        if row is None or refusal_of(row, wish.audience) or not row.claim(conf.lease):
+        if row is None or refusal_of(row, wish.audience):
             return held
-        return _refresh_unless_met(wish, row)
+        mine = _claim(row)
+        return held if mine is None else _refresh_unless_met(wish, mine)
 
     try:
         return apart(replace, is_usable=lambda: _is_there(held.connection_id))
@@ -87,8 +111,9 @@ def _obtain(wish: Wish) -> AccessToken:
             if row is None:
                 raise unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
             _raise_if_hopeless(row, wish.audience)
-            if row.claim(conf.lease):
-                turn.left = refreshed = _refresh_unless_met(wish, row)
+            mine = _claim(row)
+            if mine is not None:
+                turn.left = refreshed = _refresh_unless_met(wish, mine)
                 return refreshed
             if time.monotonic() > give_up:
                 raise unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
@@ -96,9 +121,8 @@ def _obtain(wish: Wish) -> AccessToken:
 
 
 def _row_of(wish: Wish) -> RefreshToken | None:
-    found: RefreshToken | None = (
-        RefreshToken.objects.to_refresh().filter(pk=wish.connection_id).first()
-    )
+    rows = RefreshToken.objects.select_related("connection")
+    found: RefreshToken | None = rows.filter(pk=wish.connection_id).first()
     return found
 
 
@@ -128,11 +152,16 @@ def _raise_if_hopeless(row: RefreshToken, audience: str) -> None:
 
 def _refresh_unless_met(wish: Wish, row: RefreshToken) -> AccessToken:
     """Look once more with the claim in hand: the last holder may just have been done."""
-    held = find_held(wish.connection_id, wish.audience)
-    if held is not None and wish.is_met_by(held):
+    if any(wish.is_met_by(one) for one in held_by(row) if one.resource == wish.audience):
         row.release()
-        return held
-    return _refresh(wish, row)
+        return _newer(wish)
+    try:
+        _raise_if_hopeless(row, wish.audience)
+    except TokenUnavailableError:
+        row.release()
+        raise
+    with _giving_back(row):
+        return _refresh(wish, row)
 
 
 def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
@@ -162,13 +191,7 @@ def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
         if not note_failure(row, diagnosis, None, wish.audience):
             return _newer(wish)
         raise unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
-    try:
-        saved = save(row, reply, wish)
-    except DatabaseError:
-        # Nobody should have to wait for the lease to run out; the old token works on.
-        row.release()
-        raise
-    return saved or _newer(wish)
+    return save(row, reply, wish) or _newer(wish)
 
 
 def _newer(wish: Wish) -> AccessToken:

@@ -125,8 +125,9 @@ def advance(rotation_id: UUID) -> str:
     Any process may do this at any time: one at a time does, and what another has
     begun is resumed where its last durable step ended.
     """
-    rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
-    if rotation is None or not rotation.claim(lease()):
+    found = _find(rotation_id)
+    rotation = _claim(found) if found else None
+    if rotation is None:
         return "skipped"
     try:
         steps = 0
@@ -152,6 +153,16 @@ def advance(rotation_id: UUID) -> str:
     return "advanced" if steps else "waiting"
 
 
+def _find(rotation_id: UUID) -> Rotation | None:
+    """Return just enough of a rotation to claim it."""
+    return Rotation.objects.only("fence").filter(pk=rotation_id).first()
+
+
+def _claim(found: Rotation) -> Rotation | None:
+    claimed: Rotation | None = Rotation.objects.select_related("connection").claim(found, lease())
+    return claimed
+
+
 def end(rotation_id: UUID, *, leaves_rest: bool = False) -> bool:
     """
     Delete a rotation and what it has not delivered.
@@ -162,11 +173,12 @@ def end(rotation_id: UUID, *, leaves_rest: bool = False) -> bool:
     RemoteError and what else keeps it from asking Microsoft, and is then as it was; with
     `leaves_rest` only where that may pass, else it is logged what is left behind.
     """
-    rotation = Rotation.objects.select_related("connection").filter(pk=rotation_id).first()
-    if rotation is None:
+    found = _find(rotation_id)
+    if found is None:
         return True
-    if not rotation.claim(lease()):
-        pause(rotation)
+    rotation = _claim(found)
+    if rotation is None:
+        pause(found)
         return False
     try:
         _abandon(rotation, leaves_rest=leaves_rest)
@@ -285,7 +297,7 @@ def _code_of(error: Failure) -> str:
         case TokenUnavailableError():
             return error.problem
         case UnavailableError():
-            if error.fault.http_status == 429:
+            if error.fault.is_throttle:
                 return "throttled"
             is_ours = error.fault.service in data_planes.SERVICES
             return "destination_unavailable" if is_ours else "microsoft_unavailable"

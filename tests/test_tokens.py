@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +23,7 @@ from infisical_azure import health, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
 from infisical_azure.freshness import early
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.refusals import Refusal
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
 
@@ -703,19 +705,89 @@ def test_refresh_that_ended_before_the_claim_is_not_repeated(
 ) -> None:
     """Whether it ended before the row was read, or between that and the claim."""
     expire()
-    done = []
-
-    def finish_first(execute: Any, sql: str, *args: Any) -> Any:
-        is_about = '"infisical_azure_refreshtoken"' in sql.partition(" WHERE ")[0]
-        if sql.startswith(before) and is_about and not done:
-            done.append(True)
-            renew()
-        return execute(sql, *args)
-
-    with database.execute_wrapper(finish_first):
+    with once_before(before, renew):
         assert tokens.get_token(connection).reveal() == "CANARY-newest"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None
+
+
+@contextmanager
+def once_before(statement: str, happen: Callable[[], object]) -> Iterator[None]:
+    """Let something happen just before the first such statement about refresh tokens."""
+    done: list[bool] = []
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        is_about = '"infisical_azure_refreshtoken"' in sql.partition(" WHERE ")[0]
+        if sql.startswith(statement) and is_about and not done:
+            done.append(True)
+            happen()
+        return execute(sql, *args)
+
+    with database.execute_wrapper(watch):
+        yield
+
+
+def test_refresh_token_that_was_replaced_before_the_claim_is_not_sent(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    """The row was read while another had the lease, and is claimed once that one has saved."""
+    expire()
+    refusal = Refusal(
+        problem="consent_missing", reaction=Reaction.TENANT_ADMIN, status="ready",
+        correlation_id="", failures=0, until=timezone.now() + timedelta(minutes=5),
+    )  # fmt: skip
+
+    def save_as_another() -> None:
+        row = RefreshToken.objects.get()
+        row.secret, row.refused = "CANARY-replacement", {VAULT: refusal.written()}
+        row.save(update_fields=["secret", "refused"])
+
+    with once_before("UPDATE", save_as_another):
+        tokens.get_token(connection)
+    assert [form["refresh_token"] for form in microsoft.forms()] == ["CANARY-replacement"]
+    assert set(RefreshToken.objects.get().refused) == {VAULT}
+
+
+def test_what_was_refused_before_the_claim_is_not_asked_for_again(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    refusal = Refusal(
+        problem="consent_missing", reaction=Reaction.TENANT_ADMIN, status="ready",
+        correlation_id="", failures=0, until=timezone.now() + timedelta(minutes=5),
+    )  # fmt: skip
+    rows = RefreshToken.objects.all()
+    with once_before("UPDATE", lambda: rows.update(refused={VAULT: refusal.written()})):
+        assert refused(connection, Resource.KEY_VAULT).problem == "consent_missing"
+    assert microsoft.requests == []
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_refresh_in_the_background_that_has_just_been_done_is_not_repeated(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    rows, now = RefreshToken.objects.all(), timezone.now()
+    for later_due in (now + timedelta(hours=1), None):
+        rows.update(due_at=now - timedelta(minutes=1))
+        with once_before("UPDATE", lambda due_at=later_due: rows.update(due_at=due_at)):
+            assert upkeep.refresh_one(connection.pk) == "skipped"
+    assert microsoft.requests == []
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_cloud_that_was_disabled_leaves_no_lease(connection: AppConnection, settings: Any) -> None:
+    RefreshToken.objects.update(due_at=timezone.now())
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": ["china"]}
+    assert upkeep.refresh_one(connection.pk) == "failed"
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_early_refresh_leaves_a_token_that_another_is_at_alone(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    age()
+    RefreshToken.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert microsoft.requests == []
 
 
 def test_database_that_fails_at_the_save_leaves_no_lease(

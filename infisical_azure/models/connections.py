@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max, Min, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,9 @@ from ..conf import conf
 from ..exceptions import Fault
 from ..permissions import Permission
 from .explained import Explained
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 validate_name = RegexValidator(
     r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z",
@@ -121,6 +124,9 @@ class AppConnection(Explained):
 
     objects = AppConnectionQuerySet.as_manager()
 
+    removed_by: AbstractBaseUser | AnonymousUser | None = None
+    """Set it before `delete`, for the history."""
+
     class Meta:
         verbose_name = _("app connection")
         verbose_name_plural = _("app connections")
@@ -133,6 +139,16 @@ class AppConnection(Explained):
 
     def __str__(self) -> str:
         return self.name
+
+    def lock(self) -> bool:
+        """
+        Lock the row until the transaction ends; return False where it is gone.
+
+        Issuing a client secret and removing the connection wait for each other here.
+        Whoever locks the refresh token's row as well locks that first.
+        """
+        rows = AppConnection.objects.filter(pk=self.pk)
+        return bool(rows.update(updated_at=F("updated_at")))
 
     @property
     def missing_permissions(self) -> tuple[Permission, ...]:

@@ -34,8 +34,9 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         return super().free(now).filter(may_be_tried, revoked_at=None)
 
     def to_refresh(self) -> RefreshTokenQuerySet:
-        """Read all that a refresh needs along."""
-        return self.with_secret().select_related("connection")
+        """Read all that a refresh needs along, the access tokens as well."""
+        rows = self.with_secret().select_related("connection")
+        return rows.prefetch_related("connection__access_tokens")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
         """
@@ -111,6 +112,12 @@ class AccessToken(models.Model):
     refresh_at = models.DateTimeField(_("refreshed from"))
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("last used"), null=True)
+    forced_at = models.DateTimeField(null=True, editable=False)
+    """When it last replaced a token that had time left."""
+    tested_at = models.DateTimeField(null=True, editable=False)
+    test_problem = models.CharField(max_length=64, blank=True, editable=False)
+    """How the last test ended: empty where it worked; see `probe`."""
+    test_correlation_id = models.CharField(max_length=64, blank=True, editable=False)
 
     objects = _SecretManager()
 
