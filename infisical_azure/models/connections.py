@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max, Min, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -148,6 +148,16 @@ class AppConnection(Explained):
 
     def __str__(self) -> str:
         return self.name
+
+    def lock(self) -> bool:
+        """
+        Lock the row until the transaction ends; return False where it is gone.
+
+        Issuing a client secret and removing the connection wait for each other here.
+        Whoever locks the refresh token's row as well locks that first.
+        """
+        rows = AppConnection.objects.filter(pk=self.pk)
+        return bool(rows.update(updated_at=F("updated_at")))
 
     @property
     def missing_permissions(self) -> tuple[Permission, ...]:
