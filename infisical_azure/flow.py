@@ -270,6 +270,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     if directory is not None:
         connection.tenant_name, connection.tenant_domain = directory.name, directory.domain
     connection.account_object_id = identity.object_id
+    connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])

@@ -36,6 +36,7 @@ class Migration(migrations.Migration):
                 ('tenant_name', models.CharField(blank=True, max_length=256, verbose_name='directory')),
                 ('tenant_domain', models.CharField(blank=True, max_length=256, verbose_name='directory domain')),
                 ('account_object_id', models.UUIDField(verbose_name='account object ID')),
+                ('account_subject', models.CharField(blank=True, editable=False, max_length=255)),
                 ('account_name', models.CharField(blank=True, max_length=256, verbose_name='account name')),
                 ('account_username', models.CharField(blank=True, max_length=256, verbose_name='account')),
                 ('granted_scopes', models.JSONField(default=list, verbose_name='granted permissions')),
