@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,7 +14,15 @@ from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
 from . import health, obstacles, rotation
-from .models import AppConnection, HistoryEntry, RefreshToken, Rotation, SecretEvent
+from .history import Act, record
+from .models import (
+    AppConnection,
+    HistoryEntry,
+    RefreshToken,
+    Rotation,
+    SecretEvent,
+    database,
+)
 from .own_secret import own_secret_warning
 
 
@@ -105,6 +114,21 @@ class AppConnectionAdmin(admin.ModelAdmin):
             text = _("The client secret with which this site signs in at Microsoft: %(expiry)s.")
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
         return super().changelist_view(request, extra_context)
+
+    def save_model(self, request: HttpRequest, obj: AppConnection, form: Any, change: Any) -> None:
+        super().save_model(request, obj, form, change)
+        if form.changed_data:
+            before = form.initial["name"] if "name" in form.changed_data else ""
+            record(Act.CONNECTION_EDITED, obj, user=request.user, name=before)
+
+    def delete_model(self, request: HttpRequest, obj: AppConnection) -> None:
+        obj.removed_by = request.user
+        obj.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
+        with transaction.atomic(using=database()):
+            for connection in queryset:
+                self.delete_model(request, connection)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None

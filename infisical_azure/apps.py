@@ -38,6 +38,11 @@ class InfisicalAzureConfig(AppConfig):
             sender=self.get_model("AppConnection"),
             dispatch_uid="infisical_azure_announce_removal",
         )
+        post_delete.connect(
+            news.note_removal,
+            sender=self.get_model("AppConnection"),
+            dispatch_uid="infisical_azure_note_removal",
+        )
         connection_broken.connect(
             notices.mail_that_broken, dispatch_uid="infisical_azure_mail_that_broken"
         )

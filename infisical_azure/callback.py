@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
@@ -24,8 +25,9 @@ from . import flow, problems
 from .conf import conf
 from .exceptions import AuthorizationError, Fault, InfisicalAzureError
 from .flow import Answer
+from .history import Act, Outcome, record
 from .host import get_host
-from .models import AppConnection, Authorization
+from .models import AppConnection, Authorization, database
 from .non_atomic import NonAtomicMixin
 from .permissions import ASKED
 
@@ -140,6 +142,19 @@ def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
     return HttpResponseRedirect(f"{url}?connected={connection.pk}", status=303)
 
 
+def _note(authorization: Authorization, failure: _Failure) -> None:
+    with transaction.atomic(using=database()):
+        authorization.note_problem(failure.code, failure.fault)
+        record(
+            Act.SIGNED_IN,
+            authorization,
+            user=authorization.user,
+            outcome=Outcome.FAILED,
+            problem=failure.code,
+            correlation_id=authorization.correlation_id,
+        )
+
+
 def _explain(
     request: HttpRequest, authorization: Authorization | None, failure: _Failure
 ) -> HttpResponse:
@@ -151,7 +166,7 @@ def _explain(
         url = reverse("infisical_azure:azure_oauth_problem", args=[failure.code])
         return HttpResponseRedirect(url, status=303)
     try:
-        authorization.note_problem(failure.code, failure.fault)
+        _note(authorization, failure)
     except DatabaseError:
         # The host's own pages would fail too.
         context = {"problem": problems.find(failure.code)}

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import View
 
 from .conf import conf
+from .history import Act, record
 from .host import get_host
 from .ical import calendar_of
 from .models import Feed, WatchedSecret, database
@@ -39,6 +40,7 @@ class FeedAddView(OrganizationMixin):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         with transaction.atomic(using=database()):
             token = Feed.objects.make(self.organization, cast("User", request.user))
+            record(Act.FEED_ADDED, self.organization, user=request.user)
         context = {
             **self.host.get_context_data(request, self.organization),
             "organization": self.organization,
@@ -54,7 +56,10 @@ class FeedRemoveView(OrganizationMixin):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        Feed.objects.filter(organization=self.organization, created_by=request.user.pk).delete()
+        links = Feed.objects.filter(organization=self.organization, created_by=request.user.pk)
+        with transaction.atomic(using=database()):
+            if links.delete()[0]:
+                record(Act.FEED_REMOVED, self.organization, user=request.user)
         message = _("The calendar link works no more.")
         messages.success(request, message, fail_silently=True)
         return redirect(self.url("secret_expiring_list"))

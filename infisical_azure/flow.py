@@ -18,6 +18,7 @@ from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
 from .freshness import early, granted
 from .graph import Directory, GraphClient
+from .history import Act, record
 from .id_token import Identity, sha256
 from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
 from .operator_client import client
@@ -201,7 +202,8 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
-        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        passing = {"temporarily_unavailable", "server_error"}
+        is_transient = answer.fault.is_throttle or answer.fault.error in passing
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")
@@ -268,6 +270,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     if directory is not None:
         connection.tenant_name, connection.tenant_domain = directory.name, directory.domain
     connection.account_object_id = identity.object_id
+    connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
@@ -283,7 +286,12 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
             connection.save(update_fields=AppConnection.GRANT_FIELDS)
             connection.access_tokens.all().delete()
         _save_access_token(connection, reply)
-        news = connection_added if before is None else connection_reconnected
+        act, news = (
+            (Act.CONNECTION_ADDED, connection_added)
+            if before is None
+            else (Act.CONNECTION_RECONNECTED, connection_reconnected)
+        )
+        record(act, connection, user=authorization.user)
         transaction.on_commit(
             lambda: news.send_robust(AppConnection, connection=connection, user=authorization.user),
             using=database(),

@@ -13,6 +13,9 @@ from .conf import conf
 from .models import AccessToken, AppConnection, RefreshToken
 from .secret import Secret
 
+# Entra takes the same request 15 times within five minutes for a loop (AADSTS50196).
+_FORCED_AT_MOST_EVERY = timedelta(seconds=30)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -44,6 +47,11 @@ def find_held(connection_id: UUID, audience: str) -> AccessToken | None:
     except AccessToken.DoesNotExist:
         return None
     return found
+
+
+def is_just_forced(held: AccessToken) -> bool:
+    """Say whether the token has just replaced one before its time: another would be no better."""
+    return held.forced_at is not None and timezone.now() - held.forced_at < _FORCED_AT_MOST_EVERY
 
 
 def held_by(row: RefreshToken) -> list[AccessToken]:

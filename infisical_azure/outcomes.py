@@ -13,11 +13,13 @@ from .entra import TokenReply
 from .exceptions import Fault, Reaction, TokenUnavailableError
 from .freshness import Wish, early, held_by, keep_alive_at
 from .health import Diagnosis
+from .history import Act, Outcome, record
 from .models import AccessToken, AppConnection, RefreshToken, database
 from .pauses import pause_after
 from .refusals import Kept, note_refusals, refused_anew, remaining
 from .signals import connection_broken, connection_recovered
 
+_SHORTEST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=30)
 _PAUSES = {
     Reaction.OPERATOR: timedelta(minutes=5),
@@ -64,6 +66,9 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
         if wish.is_for_use:  # Those who wait for it need not note it each.
             access.used_at = now
             written.append("used_at")
+        if wish.issued_after is not None:
+            access.forced_at = now
+            written.append("forced_at")
         access.save(update_fields=None if access._state.adding else written)
         _note_success(row.connection, reply, audience, refused)
     return access
@@ -84,6 +89,7 @@ def _note_success(
     if before != (connection.granted_scopes, connection.status, connection.problem):
         connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
     if was_broken and not connection.is_broken:
+        record(Act.CONNECTION_RECOVERED, connection)
         transaction.on_commit(
             lambda: connection_recovered.send_robust(AppConnection, connection=connection),
             using=database(),
@@ -107,7 +113,7 @@ def note_failure(
     else:
         next_try_at = now + _pause(row, diagnosis, fault)
         values |= {"next_try_at": next_try_at, "due_at": next_try_at}
-    was_broken = connection.is_broken
+    was_broken, before = connection.is_broken, connection.problem
     with transaction.atomic(using=database()):
         if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
             return False
@@ -119,6 +125,14 @@ def note_failure(
         else:
             connection.note_status(diagnosis.status, diagnosis.code, fault)
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
+        if connection.is_broken and (not was_broken or connection.problem != before):
+            record(
+                Act.CONNECTION_BROKEN,
+                connection,
+                outcome=Outcome.FAILED,
+                problem=connection.problem,
+                correlation_id=connection.correlation_id,
+            )
         if connection.is_broken and not was_broken:
             transaction.on_commit(
                 lambda: connection_broken.send_robust(AppConnection, connection=connection),
@@ -129,7 +143,7 @@ def note_failure(
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:
     longest = _PAUSES.get(diagnosis.reaction, _LONGEST_PAUSE)
-    return pause_after(row.failures, fault, longest=longest)
+    return max(pause_after(row.failures, fault, longest=longest), _SHORTEST_PAUSE)
 
 
 def unavailable(

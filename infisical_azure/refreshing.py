@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,22 @@ from . import entra, health
 from .apart import apart
 from .conf import conf
 from .entra import TokenReply
-from .exceptions import DecryptionError, Reaction, RemoteError, TokenUnavailableError
+from .exceptions import (
+    DecryptionError,
+    IdTokenError,
+    Reaction,
+    RemoteError,
+    TokenUnavailableError,
+)
 from .freshness import Wish, find_held, held_by
-from .id_token import claims_identity
+from .id_token import find_other
 from .models import AccessToken, AppConnection, RefreshToken
 from .operator_client import client
 from .outcomes import note_failure, save, unavailable
 from .refusals import refusal_of
 from .turns import in_turn
 
+logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.02
 
 
@@ -207,13 +215,22 @@ def _newer(wish: Wish) -> AccessToken:
 
 
 def _is_someone_else(connection: AppConnection, reply: TokenReply) -> bool:
-    """
-    Compare the account of the new id token.
-
-    Its signature is not checked: it comes from the token endpoint itself, over TLS
-    (OpenID Connect Core 3.1.3.7, number 6).
-    """
+    """Say whether the reply's id token names another account, directory or application."""
     if reply.id_token is None:
         return False
-    found = claims_identity(reply.id_token)
-    return found != (connection.tenant_id, connection.account_object_id)
+    try:
+        claim = find_other(
+            reply.id_token,
+            connection.find_cloud(),
+            client_id=conf.client_id,
+            tenant_id=connection.tenant_id,
+            object_id=connection.account_object_id,
+            subject=connection.account_subject,
+        )
+    except IdTokenError as error:  # It says nothing, so nothing against the tokens.
+        logger.warning("A refresh of connection %s: %s", connection.pk, error)
+        return False
+    if claim:
+        text = "A refresh of connection %s was answered for another: its id token's %s differs."
+        logger.error(text, connection.pk, claim)
+    return bool(claim)

@@ -32,6 +32,7 @@ from .forms import (
     ConnectionDetailsForm,
     ReconnectForm,
 )
+from .history import Act, Outcome, record
 from .host import get_host
 from .models import AppConnection, Authorization, database
 from .non_atomic import NonAtomicMixin
@@ -270,6 +271,14 @@ class ConnectionTestView(ConnectionMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         results = probe(self.connection)
+        failed = next((result for result in results if result.reason), None)
+        record(
+            Act.CONNECTION_TESTED,
+            self.connection,
+            user=request.user,
+            outcome=Outcome.FAILED if failed else Outcome.DONE,
+            correlation_id=failed.correlation_id if failed else "",
+        )
         self.connection.refresh_from_db()
         return self.render_to_response(self.get_context_data(results=results))
 
@@ -324,10 +333,14 @@ class ConnectionUpdateView(ConnectionMixin, UpdateView):
     def form_valid(self, form: Any) -> HttpResponse:
         try:
             with transaction.atomic(using=database()):
-                return super().form_valid(form)
+                response = super().form_valid(form)
+                if form.changed_data:
+                    before = form.initial["name"] if "name" in form.changed_data else ""
+                    record(Act.CONNECTION_EDITED, self.object, user=self.request.user, name=before)
         except IntegrityError:  # Somebody took the name since the form looked.
             form.add_error("name", form.name_taken())
             return self.form_invalid(form)
+        return response
 
     def get_success_url(self) -> str:
         message = _("The changes to %s are saved.") % self.object.name
@@ -354,6 +367,7 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
         if not rotation.end_all(self.connection):
             form.add_error(None, obstacles.NOT_ALL_ENDED)
             return self.form_invalid(form)
+        self.connection.removed_by = self.request.user
         self.connection.delete()
         message = _("The connection %s is removed.") % self.connection.name
         messages.success(self.request, message, fail_silently=True)

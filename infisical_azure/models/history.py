@@ -97,7 +97,7 @@ class HistoryEntry(models.Model):
     rotation_id = models.UUIDField(_("rotation's ID"), null=True)
     destination_id = models.UUIDField(_("destination's ID"), null=True)
     name = models.CharField(_("name"), max_length=256, blank=True)
-    """Of the client secret or the destination."""
+    """Of the client secret or the destination; of a renamed connection its name before."""
     problem = models.CharField(_("problem"), max_length=64, blank=True)
     correlation_id = models.CharField(_("correlation ID"), max_length=64, blank=True)
     attempt = models.UUIDField(null=True, editable=False)

@@ -132,6 +132,12 @@ class AccessToken(models.Model):
     refresh_at = models.DateTimeField(_("refreshed from"))
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("last used"), null=True)
+    forced_at = models.DateTimeField(null=True, editable=False)
+    """When it last replaced a token that had time left."""
+    tested_at = models.DateTimeField(null=True, editable=False)
+    test_problem = models.CharField(max_length=64, blank=True, editable=False)
+    """How the last test ended: empty where it worked; see `probe`."""
+    test_correlation_id = models.CharField(max_length=64, blank=True, editable=False)
 
     objects = _SecretManager()
 
