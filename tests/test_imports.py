@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "fields models.connections models.explained models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
@@ -55,13 +55,14 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
+    "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.rotations models.secret_events models.tokens models.watched_secrets"
+        "models.issued_secrets models.rotations models.secret_events models.tokens "
+        "models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
-    "news": "models signals",
     "expiry_warnings": "conf models signals",
     "ical": "models",
     "own_secret": "conf expiry graph models text",
@@ -70,16 +71,17 @@ MAY_IMPORT = {
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
     "freshness": "conf models secret",
+    "history": "conf exceptions models text",
+    "news": "history models signals",
     "flow": (
-        "clouds conf entra exceptions freshness graph id_token models operator_client secret "
-        "signals"
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
     ),
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow host models non_atomic permissions problems",
-    "history": "conf exceptions models text",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "management.commands.infisical_azure_purge": "conf history",
-    "outcomes": "entra exceptions freshness health models pauses refusals signals",
+    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
         "outcomes refusals turns"
@@ -88,27 +90,22 @@ MAY_IMPORT = {
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "conf data_planes exceptions models on_behalf resources secret",
+    "delivery": (
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+    ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
-        "signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles "
+        "conf connection_options flow forms health history host models non_atomic obstacles "
         "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models permissions timeline views",
-    "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret "
-        "views"
-    ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
-    "admin": "health models obstacles own_secret rotation",
+    "feed_views": "conf history host ical models permissions timeline views",
+    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -117,6 +114,13 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "apps": "checks logs news notices signals",
+    "issuing": "applications conf exceptions graph models",
+    "application_views": (
+        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
+        "own_secret problems views"
+    ),
+    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "urls": "application_views callback expiring_views feed_views rotation_views views",
 }
 
 
