@@ -10,7 +10,11 @@ from uuid import UUID
 from django.utils import timezone
 
 from .conf import conf
-from .models import AccessToken, RefreshToken
+from .models import AccessToken, AppConnection, RefreshToken
+from .secret import Secret
+
+# Entra takes the same request 15 times within five minutes for a loop (AADSTS50196).
+_FORCED_AT_MOST_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,11 @@ def find_held(connection_id: UUID, audience: str) -> AccessToken | None:
     return found
 
 
+def is_just_forced(held: AccessToken) -> bool:
+    """Say whether the token has just replaced one before its time: another would be no better."""
+    return held.forced_at is not None and timezone.now() - held.forced_at < _FORCED_AT_MOST_EVERY
+
+
 def held_by(row: RefreshToken) -> list[AccessToken]:
     """Return a connection's access tokens, the one used latest first."""
     held = row.connection.access_tokens.all()
@@ -56,7 +65,20 @@ def early(issued_at: datetime, expires_at: datetime) -> datetime:
     return expires_at - (expires_at - issued_at) * random.uniform(0.05, 0.2)  # noqa: S311
 
 
-def keep_alive_at(expires_at: datetime) -> datetime:
+def granted(connection: AppConnection, secret: Secret | None) -> RefreshToken:
+    """Return the row, not saved yet, of a grant's first refresh token."""
+    expires_at = timezone.now() + RefreshToken.LIFETIME if secret else None
+    return RefreshToken(
+        connection=connection,
+        secret=secret,
+        expires_at=expires_at,
+        due_at=keep_alive_at(expires_at),
+    )
+
+
+def keep_alive_at(expires_at: datetime | None) -> datetime | None:
     """Choose when an unused connection is refreshed, spread over a day."""
+    if expires_at is None:
+        return None
     spread = timedelta(hours=random.uniform(0, 24))  # noqa: S311
     return expires_at - RefreshToken.KEEP_ALIVE - spread

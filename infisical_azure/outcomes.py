@@ -19,6 +19,7 @@ from .pauses import pause_after
 from .refusals import Kept, note_refusals, refused_anew, remaining
 from .signals import connection_broken, connection_recovered
 
+_SHORTEST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=30)
 _PAUSES = {
     Reaction.OPERATOR: timedelta(minutes=5),
@@ -65,6 +66,9 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
         if wish.is_for_use:  # Those who wait for it need not note it each.
             access.used_at = now
             written.append("used_at")
+        if wish.issued_after is not None:
+            access.forced_at = now
+            written.append("forced_at")
         access.save(update_fields=None if access._state.adding else written)
         _note_success(row.connection, reply, audience, refused)
     return access
@@ -139,7 +143,7 @@ def note_failure(
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:
     longest = _PAUSES.get(diagnosis.reaction, _LONGEST_PAUSE)
-    return pause_after(row.failures, fault, longest=longest)
+    return max(pause_after(row.failures, fault, longest=longest), _SHORTEST_PAUSE)
 
 
 def unavailable(

@@ -334,7 +334,7 @@ def _code_of(error: Failure) -> str:
         case TokenUnavailableError():
             return error.problem
         case UnavailableError():
-            if error.fault.http_status == 429:
+            if error.fault.is_throttle:
                 return "throttled"
             is_ours = error.fault.service in data_planes.SERVICES
             return "destination_unavailable" if is_ours else "microsoft_unavailable"

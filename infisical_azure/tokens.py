@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from .conf import conf
 from .exceptions import TokenUnavailableError
-from .freshness import Wish, find_held
+from .freshness import Wish, find_held, is_just_forced
 from .models import AccessToken, AppConnection, database
 from .refreshing import obtain, refresh, replace_early
 from .resources import Resource, audience_of
@@ -52,9 +52,9 @@ def get_token(
 
     `resource` is a `Resource` or a scope ``https://…/.default``; `claims` a claims
     challenge (JSON) with which that API has just rejected a token; `is_live` asks
-    Microsoft even when a token is held. One query when one is held, otherwise one
-    request to Microsoft, whoever else asks meanwhile. A token that still works is
-    returned while new ones can't be had.
+    Microsoft even when a token is held, once in half a minute. One query when one is
+    held, otherwise one request to Microsoft, whoever else asks meanwhile. A token that
+    still works is returned while new ones can't be had.
 
     Raises TokenUnavailableError, whose `reaction` says who must act, and ValueError
     for an unknown resource.
@@ -62,6 +62,8 @@ def get_token(
     cloud = connection.find_cloud()
     audience = audience_of(resource, cloud)
     held = find_held(connection.pk, audience)
+    if is_live and not claims and held is not None and is_just_forced(held):
+        return _use(held)
     if claims or is_live:
         wish = Wish(
             connection_id=connection.pk,

@@ -20,7 +20,7 @@ from django.utils import timezone
 from . import tokens
 from .conf import conf
 from .exceptions import TokenUnavailableError, UnforeseenError
-from .models import RefreshToken
+from .models import IssuedValue, RefreshToken
 from .models.tokens import RefreshTokenQuerySet
 from .workers import threads
 
@@ -50,6 +50,7 @@ class Summary:
 
 def due() -> Iterator[UUID]:
     """Yield the ids of the connections to refresh now, the longest overdue first."""
+    IssuedValue.objects.purge()
     for row in _pages(RefreshToken.objects.due(timezone.now())):
         yield row.pk
 
@@ -73,6 +74,7 @@ def refresh_due(
     by one. `workers` is REFRESH_WORKERS unless given; `tick` is called with the counts
     after each connection; when `stop` is set, nothing more is begun.
     """
+    IssuedValue.objects.purge()
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()

@@ -88,6 +88,11 @@ organization_urlpatterns = [
         name="secret_add",
     ),
     path(
+        "app-connections/<uuid:pk>/applications/<uuid:application>/secrets/saved/",
+        application_views.SecretSavedView.as_view(),
+        name="secret_saved",
+    ),
+    path(
         "app-connections/<uuid:pk>/applications/<uuid:application>/secrets/<uuid:key>/remove/",
         application_views.SecretRemoveView.as_view(),
         name="secret_remove",

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "fields models.connections models.explained models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
@@ -55,9 +55,11 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
+    "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.rotations models.secret_events models.tokens models.watched_secrets"
+        "models.issued_secrets models.rotations models.secret_events models.tokens "
+        "models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -68,8 +70,17 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models",
+    "freshness": "conf models secret",
     "history": "conf exceptions models text",
+    "news": "history models signals",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "management.commands.infisical_azure_purge": "conf history",
     "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
@@ -79,7 +90,9 @@ MAY_IMPORT = {
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "conf data_planes exceptions models on_behalf resources secret",
+    "delivery": (
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+    ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph history models on_behalf pauses "
         "secret signals"
@@ -87,35 +100,28 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models tokens",
-    "upkeep": "conf exceptions models models.tokens tokens workers",
-    "management.commands.infisical_azure_refresh": "management.unattended upkeep",
-    "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
-    "management.commands.infisical_azure_watch": "management.unattended watch",
-    "news": "history models signals",
-    "flow": (
-        "clouds conf entra exceptions freshness graph history id_token models "
-        "operator_client secret signals"
-    ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "views": (
         "conf connection_options flow forms health history host models non_atomic obstacles "
         "own_secret paging permissions probe problems resources rotation"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": "conf history host ical models permissions timeline views",
+    "admin": "health history models obstacles own_secret rotation",
+    "checks": "clouds conf delivery host models own_secret text",
+    "credential": "conf exceptions models tokens",
+    "upkeep": "conf exceptions models models.tokens tokens workers",
+    "tasks": "history rotation_upkeep upkeep watch",
+    "management.commands.infisical_azure_refresh": "management.unattended upkeep",
+    "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
+    "management.commands.infisical_azure_watch": "management.unattended watch",
+    "apps": "checks logs news notices signals",
+    "issuing": "applications conf exceptions graph models",
     "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
+        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
+        "own_secret problems views"
     ),
     "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
-    "admin": "health history models obstacles own_secret rotation",
-    "apps": "checks logs news notices signals",
-    "tasks": "history rotation_upkeep upkeep watch",
-    "management.commands.infisical_azure_purge": "conf history",
 }
 
 

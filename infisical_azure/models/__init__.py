@@ -6,6 +6,7 @@ from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
 from .history import HistoryEntry
+from .issued_secrets import IssuedSecret, IssuedValue
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
@@ -20,6 +21,8 @@ __all__ = [
     "Feed",
     "HeldSecret",
     "HistoryEntry",
+    "IssuedSecret",
+    "IssuedValue",
     "RefreshToken",
     "RotatedSecret",
     "Rotation",

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max, Min, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -94,6 +94,8 @@ class AppConnection(Explained):
     tenant_name = models.CharField(_("directory"), max_length=256, blank=True)
     tenant_domain = models.CharField(_("directory domain"), max_length=256, blank=True)
     account_object_id = models.UUIDField(_("account object ID"))
+    account_subject = models.CharField(max_length=255, blank=True, editable=False)
+    """The id token's ``sub``, which every later one must have as well."""
     account_name = models.CharField(_("account name"), max_length=256, blank=True)
     account_username = models.CharField(_("account"), max_length=256, blank=True)
     granted_scopes = models.JSONField(_("granted permissions"), default=list)
@@ -118,7 +120,14 @@ class AppConnection(Explained):
     #: What a round trip writes.
     GRANT_FIELDS = (
         *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
-        *("account_name", "account_username", "connected_by", "connected_at", "updated_at"),
+        *(
+            "account_subject",
+            "account_name",
+            "account_username",
+            "connected_by",
+            "connected_at",
+            "updated_at",
+        ),
         *("granted_scopes", *STATUS_FIELDS),
     )
 
@@ -139,6 +148,16 @@ class AppConnection(Explained):
 
     def __str__(self) -> str:
         return self.name
+
+    def lock(self) -> bool:
+        """
+        Lock the row until the transaction ends; return False where it is gone.
+
+        Issuing a client secret and removing the connection wait for each other here.
+        Whoever locks the refresh token's row as well locks that first.
+        """
+        rows = AppConnection.objects.filter(pk=self.pk)
+        return bool(rows.update(updated_at=F("updated_at")))
 
     @property
     def missing_permissions(self) -> tuple[Permission, ...]:
