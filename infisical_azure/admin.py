@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -125,7 +126,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
             record(Act.CONNECTION_EDITED, obj, user=request.user, name=before)
 
     def delete_model(self, request: HttpRequest, obj: AppConnection) -> None:
-        removal.delete(obj, user=request.user)
+        removal.delete(obj, user=cast("User", request.user))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
         with transaction.atomic(using=database()):
@@ -177,7 +178,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
         is_ended = True
         for connection in connections:
             try:
-                removal.end(connection)
+                removal.end(connection, user=cast("User", request.user))
             except removal.NotRemovedError as error:
                 is_ended = False
                 self.message_user(request, f"{connection}: {error.advice}", messages.ERROR)

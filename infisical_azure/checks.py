@@ -257,7 +257,7 @@ def _check_hooks() -> Iterator[CheckMessage]:
     except ImproperlyConfigured as error:
         yield Error(
             str(error),
-            hint="Name a function that takes an infisical_azure.delivery.Delivery.",
+            hint="Name a function that takes an infisical_azure.delivery.Delivery, in plain words.",
             id="infisical_azure.E016",
         )
 

@@ -21,9 +21,7 @@ from .models import AppConnection, IssuedSecret, RefreshToken, RotatedSecret, da
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-
-    User = AbstractBaseUser | AnonymousUser
+    from django.contrib.auth.models import User
 
 #: Reads of the directory lag its writes; a younger client secret may just not be seen yet.
 _SEEN_AFTER = timedelta(minutes=15)
@@ -83,15 +81,15 @@ def remove(connection: AppConnection, *, user: User | None = None) -> None:
     Raises NotRemovedError while something of it is under way, and RemovedBeforeError.
     Call it outside of transactions: it asks Microsoft.
     """
-    end(connection)
+    end(connection, user=user)
     delete(connection, user=user)
 
 
-def end(connection: AppConnection) -> None:
+def end(connection: AppConnection, *, user: User | None = None) -> None:
     """Do what comes before `delete`: end the rotations; raise NotRemovedError."""
     if connection.issued_secrets.under_way().exists():
         raise NotRemovedError(obstacles.BEING_ISSUED)
-    if not rotation.end_all(connection):
+    if not rotation.end_all(connection, user):
         raise NotRemovedError(obstacles.NOT_ALL_ENDED)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -371,7 +372,7 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
         text = _("The connection %s is removed.")
         try:
-            removal.remove(self.connection, user=self.request.user)
+            removal.remove(self.connection, user=cast("User", self.request.user))
         except removal.RemovedBeforeError:
             text = _("Somebody else has removed the connection %s.")
         except removal.NotRemovedError as error:

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "fields models.connections models.explained models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf",
     "models.watched_secrets": "models.connections models.rotations",
@@ -54,8 +54,8 @@ MAY_IMPORT = {
     "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
-    "models.issued_secrets": "conf fields models.connections",
     "models.history": "",
+    "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.secret_events models.tokens "
@@ -64,13 +64,13 @@ MAY_IMPORT = {
     "health": "exceptions models problems secret",
     "apart": "models",
     "expiry_warnings": "conf models signals",
+    "ical": "models",
     "own_secret": "conf expiry graph models text",
     "spreadsheet": "expiry models",
-    "ical": "models",
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models",
+    "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
     "flow": (
@@ -90,11 +90,15 @@ MAY_IMPORT = {
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "conf data_planes exceptions models on_behalf resources secret",
-    "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+    "delivery": (
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources "
+        "secret"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation_steps": (
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
+    ),
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
@@ -118,7 +122,7 @@ MAY_IMPORT = {
         "applications exceptions expiry forms graph issuing models non_atomic obstacles "
         "own_secret problems views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
 }
 

@@ -579,7 +579,7 @@ def test_refusals_of_a_store_are_told_apart(
     problem: str,
     pause: int | None,
 ) -> None:
-    rotation.destinations.update(kind="app-configuration")
+    rotation.destinations.update(kind="app-configuration", place="store")
     microsoft.fail("store_set", status, body, **headers)
     advance(rotation, "failed")
     assert rotation.problem == problem
