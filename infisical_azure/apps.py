@@ -6,7 +6,7 @@ import logging
 
 from django.apps import AppConfig
 from django.core import checks as django_checks
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -28,6 +28,11 @@ class InfisicalAzureConfig(AppConfig):
         django_checks.register(checks.check_settings)
         django_checks.register(checks.check_security, django_checks.Tags.security)
         django_checks.register(checks.check_own_secret, django_checks.Tags.database)
+        pre_delete.connect(
+            news.overtake_refreshes,
+            sender=self.get_model("AppConnection"),
+            dispatch_uid="infisical_azure_overtake_refreshes",
+        )
         post_delete.connect(
             news.announce_removal,
             sender=self.get_model("AppConnection"),

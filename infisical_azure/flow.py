@@ -16,7 +16,7 @@ from .clouds import Cloud
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
-from .freshness import early, keep_alive_at
+from .freshness import early, granted
 from .graph import Directory, GraphClient
 from .history import Act, record
 from .id_token import Identity, sha256
@@ -270,19 +270,22 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     if directory is not None:
         connection.tenant_name, connection.tenant_domain = directory.name, directory.domain
     connection.account_object_id = identity.object_id
+    connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
+    refresh_token = granted(connection, reply.refresh_token)
     with transaction.atomic(using=database()):
         if before is None:
             connection.save(force_insert=True)
+            refresh_token.save(force_insert=True)
         else:
+            # First of all: from here on what is being refreshed for the old grant is overtaken.
+            RefreshToken.objects.replace(refresh_token)
             # Not the name and description, which somebody may just have changed.
             connection.save(update_fields=AppConnection.GRANT_FIELDS)
-            # What somebody refreshes at this moment is older than this: it finds no row.
-            RefreshToken.objects.filter(pk=connection.pk).delete()
             connection.access_tokens.all().delete()
-        _save_tokens(connection, reply)
+        _save_access_token(connection, reply)
         act, news = (
             (Act.CONNECTION_ADDED, connection_added)
             if before is None
@@ -296,7 +299,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     return connection
 
 
-def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
+def _save_access_token(connection: AppConnection, reply: TokenReply) -> None:
     refresh_at = early(reply.issued_at, reply.expires_at)
     AccessToken.objects.create(
         connection=connection,
@@ -307,11 +310,3 @@ def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
         refresh_at=refresh_at,
         expires_at=reply.expires_at,
     )
-    if reply.refresh_token:
-        expires_at = timezone.now() + RefreshToken.LIFETIME
-        RefreshToken.objects.create(
-            connection=connection,
-            secret=reply.refresh_token,
-            expires_at=expires_at,
-            due_at=keep_alive_at(expires_at),
-        )

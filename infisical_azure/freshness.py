@@ -10,7 +10,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from .conf import conf
-from .models import AccessToken, RefreshToken
+from .models import AccessToken, AppConnection, RefreshToken
+from .secret import Secret
 
 # Entra takes the same request 15 times within five minutes for a loop (AADSTS50196).
 _FORCED_AT_MOST_EVERY = timedelta(seconds=30)
@@ -64,7 +65,20 @@ def early(issued_at: datetime, expires_at: datetime) -> datetime:
     return expires_at - (expires_at - issued_at) * random.uniform(0.05, 0.2)  # noqa: S311
 
 
-def keep_alive_at(expires_at: datetime) -> datetime:
+def granted(connection: AppConnection, secret: Secret | None) -> RefreshToken:
+    """Return the row, not saved yet, of a grant's first refresh token."""
+    expires_at = timezone.now() + RefreshToken.LIFETIME if secret else None
+    return RefreshToken(
+        connection=connection,
+        secret=secret,
+        expires_at=expires_at,
+        due_at=keep_alive_at(expires_at),
+    )
+
+
+def keep_alive_at(expires_at: datetime | None) -> datetime | None:
     """Choose when an unused connection is refreshed, spread over a day."""
+    if expires_at is None:
+        return None
     spread = timedelta(hours=random.uniform(0, 24))  # noqa: S311
     return expires_at - RefreshToken.KEEP_ALIVE - spread

@@ -8,8 +8,13 @@ from typing import Any
 from django.db import transaction
 
 from .history import Act, record
-from .models import AppConnection
+from .models import AppConnection, RefreshToken
 from .signals import connection_removed
+
+
+def overtake_refreshes(instance: AppConnection, using: str, **kwargs: Any) -> None:
+    """Let what is being refreshed end first, or save nothing: its rows are deleted next."""
+    RefreshToken.objects.using(using).overtake(instance)
 
 
 def announce_removal(instance: AppConnection, using: str, **kwargs: Any) -> None:

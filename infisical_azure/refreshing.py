@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +16,22 @@ from . import entra, health
 from .apart import apart
 from .conf import conf
 from .entra import TokenReply
-from .exceptions import DecryptionError, Reaction, RemoteError, TokenUnavailableError
+from .exceptions import (
+    DecryptionError,
+    IdTokenError,
+    Reaction,
+    RemoteError,
+    TokenUnavailableError,
+)
 from .freshness import Wish, find_held, held_by
-from .id_token import claims_identity
+from .id_token import find_other
 from .models import AccessToken, AppConnection, RefreshToken
 from .operator_client import client
 from .outcomes import note_failure, save, unavailable
 from .refusals import refusal_of
 from .turns import in_turn
 
+logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.02
 
 
@@ -78,10 +86,7 @@ def replace_early(held: AccessToken) -> AccessToken:
     wish = Wish(connection_id=held.connection_id, audience=held.resource, early=True)
 
     def replace() -> AccessToken:
-        row = _row_of(wish)
-        if row is None or refusal_of(row, wish.audience):
-            return held
-        mine = _claim(row)
+        mine = _claim(_hopeful_row(wish))
         return held if mine is None else _refresh_unless_met(wish, mine)
 
     try:
@@ -98,36 +103,41 @@ def obtain(wish: Wish) -> AccessToken:
 def _obtain(wish: Wish) -> AccessToken:
     """Get a token that meets the wish, by refreshing it or by waiting for who does."""
     give_up = time.monotonic() + 2 * conf.lease.total_seconds()
-    with in_turn((wish.connection_id, wish.audience)) as turn:
+    with in_turn((wish.connection_id, wish.audience)) as place:
         while True:
             # Whoever was before us in this process may just have found it.
-            held = turn.left if isinstance(turn.left, AccessToken) else None
+            held = place.left if isinstance(place.left, AccessToken) else None
+            # Those who come later must not get it: by then it may be another account's.
+            count = place.count()
             if not wish.is_met_by(held):
                 held = find_held(wish.connection_id, wish.audience)
+                place.leave(held, to=count)
             if held is not None and wish.is_met_by(held):
-                turn.left = held
                 return held
-            row = _row_of(wish)
-            if row is None:
-                raise unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
-            _raise_if_hopeless(row, wish.audience)
-            mine = _claim(row)
+            mine = _claim(_hopeful_row(wish))
             if mine is not None:
-                turn.left = refreshed = _refresh_unless_met(wish, mine)
+                refreshed = _refresh_unless_met(wish, mine)
+                place.leave(refreshed, to=count)
                 return refreshed
             if time.monotonic() > give_up:
                 raise unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
             time.sleep(_POLL_SECONDS)
 
 
-def _row_of(wish: Wish) -> RefreshToken | None:
+def _hopeful_row(wish: Wish) -> RefreshToken:
+    """Return the row to claim; raise TokenUnavailableError where it is not worth trying."""
     rows = RefreshToken.objects.select_related("connection")
-    found: RefreshToken | None = rows.filter(pk=wish.connection_id).first()
-    return found
+    row: RefreshToken | None = rows.filter(pk=wish.connection_id).first()
+    if row is None:
+        raise unavailable(wish.connection_id, Reaction.RECONNECT, "offline_access_missing")
+    _raise_if_hopeless(row, wish.audience)
+    return row
 
 
 def _raise_if_hopeless(row: RefreshToken, audience: str) -> None:
     """Raise what is known of a token that is not to be had by trying or waiting."""
+    if row.expires_at is None:
+        raise unavailable(row.pk, Reaction.RECONNECT, "offline_access_missing")
     if row.revoked_at is not None:
         raise unavailable(row.pk, Reaction.RECONNECT, row.connection.problem)
     if row.next_try_at is not None and row.next_try_at > timezone.now():
@@ -197,21 +207,30 @@ def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
 def _newer(wish: Wish) -> AccessToken:
     """Return what is newer than our fence: reconnected, or refreshed after our lease."""
     newer = find_held(wish.connection_id, wish.audience)
-    if newer is None:
-        raise unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
-    if not wish.is_met_by(newer):  # Whoever has overtaken us is still at it.
+    if newer is not None and wish.is_met_by(newer):
+        return newer
+    if _is_there(wish.connection_id):  # Whoever has overtaken us may still be at it.
         raise unavailable(wish.connection_id, Reaction.RETRY, "microsoft_unavailable")
-    return newer
+    raise unavailable(wish.connection_id, Reaction.RECONNECT, "grant_revoked")
 
 
 def _is_someone_else(connection: AppConnection, reply: TokenReply) -> bool:
-    """
-    Compare the account of the new id token.
-
-    Its signature is not checked: it comes from the token endpoint itself, over TLS
-    (OpenID Connect Core 3.1.3.7, number 6).
-    """
+    """Say whether the reply's id token names another account, directory or application."""
     if reply.id_token is None:
         return False
-    found = claims_identity(reply.id_token)
-    return found != (connection.tenant_id, connection.account_object_id)
+    try:
+        claim = find_other(
+            reply.id_token,
+            connection.find_cloud(),
+            client_id=conf.client_id,
+            tenant_id=connection.tenant_id,
+            object_id=connection.account_object_id,
+            subject=connection.account_subject,
+        )
+    except IdTokenError as error:  # It says nothing, so nothing against the tokens.
+        logger.warning("A refresh of connection %s: %s", connection.pk, error)
+        return False
+    if claim:
+        text = "A refresh of connection %s was answered for another: its id token's %s differs."
+        logger.error(text, connection.pk, claim)
+    return bool(claim)

@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models",
+    "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
     "flow": (
@@ -91,22 +91,15 @@ MAY_IMPORT = {
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources "
-        "secret"
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret "
-        "signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation text"
-    ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -115,17 +108,24 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "issuing": "applications conf exceptions graph models",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "views": (
+        "conf connection_options flow forms health history host models non_atomic own_secret "
+        "paging permissions probe problems removal resources text"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "admin": "health history models obstacles own_secret removal",
     "application_views": (
         "applications exceptions expiry forms graph issuing models non_atomic obstacles "
         "own_secret problems text views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "calendar_links": "conf history models",
+    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "feed_views": (
         "calendar_links conf history host ical logs models non_atomic permissions secret "
         "timeline views"
     ),
-    "apps": "calendar_links checks logs news notices signals",
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 

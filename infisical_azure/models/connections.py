@@ -94,6 +94,8 @@ class AppConnection(Explained):
     tenant_name = models.CharField(_("directory"), max_length=256, blank=True)
     tenant_domain = models.CharField(_("directory domain"), max_length=256, blank=True)
     account_object_id = models.UUIDField(_("account object ID"))
+    account_subject = models.CharField(max_length=255, blank=True, editable=False)
+    """The id token's ``sub``, which every later one must have as well."""
     account_name = models.CharField(_("account name"), max_length=256, blank=True)
     account_username = models.CharField(_("account"), max_length=256, blank=True)
     granted_scopes = models.JSONField(_("granted permissions"), default=list)
@@ -118,7 +120,14 @@ class AppConnection(Explained):
     #: What a round trip writes.
     GRANT_FIELDS = (
         *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
-        *("account_name", "account_username", "connected_by", "connected_at", "updated_at"),
+        *(
+            "account_subject",
+            "account_name",
+            "account_username",
+            "connected_by",
+            "connected_at",
+            "updated_at",
+        ),
         *("granted_scopes", *STATUS_FIELDS),
     )
 

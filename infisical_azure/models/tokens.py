@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTextField
@@ -32,6 +32,21 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         """Those that work, are not paused, and that nobody refreshes at the moment."""
         may_be_tried = Q(next_try_at=None) | Q(next_try_at__lte=now)
         return super().free(now).filter(may_be_tried, revoked_at=None)
+
+    def replace(self, row: RefreshToken) -> None:
+        """
+        Put the refresh token of a new grant in the old one's place, and raise the fence.
+
+        Whoever began anything with the old grant can save nothing of it from then on.
+        """
+        fields = [one for one in row._meta.concrete_fields if not one.primary_key]
+        values = {one.name: one.pre_save(row, add=False) for one in fields}
+        if not self.filter(pk=row.pk).update(**values | {"fence": F("fence") + 1}):
+            row.save(force_insert=True)
+
+    def overtake(self, connection: AppConnection) -> None:
+        """Let nobody save what was begun for a connection; locks the row until the commit."""
+        self.filter(pk=connection.pk).update(fence=F("fence") + 1)
 
     def to_refresh(self) -> RefreshTokenQuerySet:
         """Read all that a refresh needs along, the access tokens as well."""
@@ -70,7 +85,11 @@ class _RefreshTokenManager(models.Manager.from_queryset(RefreshTokenQuerySet)): 
 
 
 class RefreshToken(Leased):
-    """What new access tokens are asked with; one serves every resource."""
+    """
+    What new access tokens are asked with; one serves every resource.
+
+    The row lives as long as its connection, so that its fence only ever grows.
+    """
 
     #: 90 days for web redirect URIs (entra-docs ``refresh-tokens``); Entra doesn't tell.
     LIFETIME = timedelta(days=90)
@@ -80,8 +99,9 @@ class RefreshToken(Leased):
     connection = models.OneToOneField(
         AppConnection, models.CASCADE, primary_key=True, related_name="refresh_token"
     )
-    secret = EncryptedTextField(_("refresh token"))
-    expires_at = models.DateTimeField(_("expires"))
+    secret = EncryptedTextField(_("refresh token"), null=True)
+    """None, as is its expiry, where Microsoft granted no access beyond the first hour."""
+    expires_at = models.DateTimeField(_("expires"), null=True)
     due_at = models.DateTimeField(_("next refresh"), null=True, db_index=True)
     revoked_at = models.DateTimeField(_("refused since"), null=True)
     next_try_at = models.DateTimeField(_("paused until"), null=True)
