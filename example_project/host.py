@@ -12,9 +12,16 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from organizations.models import Organization
 
-MANAGER_PERMISSIONS = frozenset(
-    f"infisical_azure.{action}_appconnection" for action in ("view", "add", "change", "delete")
-)
+    from infisical_azure.models import AppConnection
+
+MANAGER_PERMISSIONS = {
+    "infisical_azure.view_appconnection",
+    "infisical_azure.add_appconnection",
+    "infisical_azure.change_appconnection",
+    "infisical_azure.delete_appconnection",
+    "infisical_azure.manage_client_secrets",
+    "infisical_azure.manage_rotations",
+}
 
 
 class OrganizationsHost(Host):
@@ -25,9 +32,13 @@ class OrganizationsHost(Host):
         return str(organization.slug)
 
     def has_permission(
-        self, user: AbstractBaseUser | AnonymousUser, perm: str, organization: Organization
+        self,
+        user: AbstractBaseUser | AnonymousUser,
+        permission: str,
+        organization: Organization,
+        connection: AppConnection | None,
     ) -> bool:
-        return perm in MANAGER_PERMISSIONS and may_manage(cast("User", user), organization)
+        return permission in MANAGER_PERMISSIONS and may_manage(cast("User", user), organization)
 
     def get_context_data(self, request: HttpRequest, organization: Organization) -> dict[str, Any]:
         return {"organization": organization, "tab": "app-connections"}

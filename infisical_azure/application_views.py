@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.core import signing
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.views.generic import FormView, TemplateView
+from django.views.generic import FormView, TemplateView, View
 
-from . import applications, obstacles
+from . import applications, issuing, obstacles
 from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .expiry import Expiry, Level, expiry_of, next_end
-from .forms import ConfirmForm, SecretAddForm
+from .forms import ConfirmForm, SecretAddForm, SecretSavedForm
 from .graph import Application, ClientSecret
-from .models import RotatedSecret, Rotation, SecretEvent, database
+from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation, SecretEvent, database
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
-from .views import ConnectionMixin
+from .problems import Problem
+from .text import displayable
+from .views import ConnectionMixin, OrganizationMixin
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -37,7 +39,6 @@ _NEXT_LASTS = timedelta(hours=1)
 class DirectoryMixin(NonAtomicMixin, ConnectionMixin):
     """A page that is made from what Microsoft Graph answers now, or says why it isn't."""
 
-    uncertain = obstacles.UNCERTAIN
     #: What was begun, once it was.
     event: SecretEvent | None = None
 
@@ -45,37 +46,41 @@ class DirectoryMixin(NonAtomicMixin, ConnectionMixin):
         try:
             return super().respond(request, *args, **kwargs)
         except _FAILURES as error:
-            context = self.get_obstacle_context(error)
-            status = 404 if self._is_gone(error) else 502
-            return render(request, "infisical_azure/obstacle.html", context, status=status)
+            return self.render_failure(error)
 
     def _is_gone(self, error: RemoteError | TokenUnavailableError) -> bool:
         return isinstance(error, RemoteError) and error.fault.http_status == 404
 
-    def get_obstacle_context(self, error: RemoteError | TokenUnavailableError) -> dict[str, Any]:
+    def render_failure(self, error: RemoteError | TokenUnavailableError) -> HttpResponse:
         fault = error.fault if isinstance(error, RemoteError) else error
+        is_uncertain = self.event and self.event.outcome == SecretEvent.Outcome.UNCERTAIN
+        is_gone = self._is_gone(error)
         is_post = self.request.method == "POST"
         # Neither an application that is gone nor Graph's link to a page comes back.
-        is_over = self._is_gone(error) or "after" in self.request.GET
-        outcome = self.event.outcome if self.event else None
-        is_without_access = (
-            isinstance(error, TokenUnavailableError) and error.reaction != Reaction.RETRY
+        is_over = is_gone or "after" in self.request.GET
+        return self.render_obstacle(
+            obstacles.UNCERTAIN if is_uncertain else obstacles.obstacle_of(error),
+            status=404 if is_gone else 502,
+            correlation_id=fault.correlation_id,
+            is_without_access=(
+                isinstance(error, TokenUnavailableError) and error.reaction != Reaction.RETRY
+            ),
+            again="" if is_post or is_over else self.request.get_full_path(),
         )
-        return {
+
+    def render_obstacle(self, obstacle: Problem, *, status: int, **facts: Any) -> HttpResponse:
+        context = {
             **self.host.get_context_data(self.request, self.organization),
             "organization": self.organization,
             "organization_key": self.host.get_key(self.organization),
             "connection": self.connection,
-            "application_id": self.kwargs.get("application") if is_post else None,
-            "is_without_access": is_without_access,
-            "again": "" if is_post or is_over else self.request.get_full_path(),
-            "obstacle": (
-                self.uncertain
-                if outcome == SecretEvent.Outcome.UNCERTAIN
-                else obstacles.obstacle_of(error)
+            "application_id": (
+                self.kwargs.get("application") if self.request.method == "POST" else None
             ),
-            "correlation_id": fault.correlation_id,
+            "obstacle": obstacle,
+            **facts,
         }
+        return render(self.request, "infisical_azure/obstacle.html", context, status=status)
 
 
 class ApplicationListView(DirectoryMixin, TemplateView):
@@ -84,7 +89,7 @@ class ApplicationListView(DirectoryMixin, TemplateView):
     template_name = "infisical_azure/application_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        search = self.request.GET.get("search", "").strip()[:256]
+        search = displayable(self.request.GET.get("search", "")).strip()
         page = applications.list_applications(
             self.connection, search, next_link=self._next_link(search)
         )
@@ -185,10 +190,9 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
 
 
 class SecretAddView(ApplicationMixin, FormView):
-    """Issue a client secret and show it, this once."""
+    """Issue a client secret and show it; the same form shows the same one for a minute."""
 
-    permission = "change"
-    uncertain = obstacles.UNCERTAIN_ISSUE
+    permission = "manage_client_secrets"
     form_class = SecretAddForm
     template_name = "infisical_azure/secret_add.html"
 
@@ -196,30 +200,69 @@ class SecretAddView(ApplicationMixin, FormView):
         return super().get_context_data(**kwargs, attempt=uuid.uuid4())
 
     def form_valid(self, form: SecretAddForm) -> HttpResponse:
-        event_id, name = form.cleaned_data["attempt"], form.cleaned_data["name"]
+        wish = issuing.Wish(
+            key=form.cleaned_data["attempt"],
+            connection=self.connection,
+            user=cast("User", self.request.user),
+            application_id=self.kwargs["application"],
+            name=form.cleaned_data["name"],
+            lifetime=timedelta(days=form.cleaned_data["lifetime"]),
+        )
         try:
-            event = self.new_event(id=event_id, act=SecretEvent.Act.ISSUE, name=name)
-        except IntegrityError:
-            message = _("This form was sent before: the client secret was shown then, only once.")
-            messages.warning(self.request, message, fail_silently=True)
-            return redirect(self.get_success_url())
-        lifetime = timedelta(days=form.cleaned_data["lifetime"])
-        try:
-            issued = applications.issue_secret(event, lifetime=lifetime)
+            value = issuing.find(wish) or issuing.issue(wish, self.application)
+        except issuing.SpentError:
+            return self.render_obstacle(obstacles.SPENT, status=409)
+        except issuing.UnderWayError:
+            return self.render_obstacle(obstacles.UNDER_WAY, status=409)
+        except issuing.UncertainError as error:
+            return self.render_obstacle(
+                obstacles.UNCERTAIN_ISSUE, status=502, correlation_id=error.correlation_id
+            )
+        except issuing.ConnectionGoneError as error:
+            return self._leave(error)
         except RemoteError as error:
             obstacle = obstacles.obstacle_of(error)
             if obstacle.code not in obstacles.OF_LIFETIME:
                 raise
             form.add_error("lifetime", f"{obstacle.title}. {obstacle.next_step}")
             return self.form_invalid(form)
-        context = self.get_context_data(form=form, issued=issued, name=name)
+        # Not from the directory, which a second click need not ask.
+        context = OrganizationMixin.get_context_data(
+            self, connection=self.connection, issued=value.of, value=value.secret
+        )
         return render(self.request, "infisical_azure/secret_issued.html", context)
+
+    def _leave(self, error: issuing.ConnectionGoneError) -> HttpResponse:
+        message = _("The connection was removed meanwhile. No client secret was left in Azure.")
+        if error.left is not None:
+            message = _(
+                "The connection was removed while the client secret was issued. Remove it in the "
+                "Azure portal: application %(application)s, key ID %(key)s."
+            ) % {"application": error.left.app_id, "key": error.left.key_id}
+        messages.error(self.request, message, fail_silently=True)
+        return redirect(self.url("connection_list"))
+
+
+class SecretSavedView(ConnectionMixin, View):
+    """Delete the value of a client secret that its person has saved elsewhere."""
+
+    permission = "manage_client_secrets"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = SecretSavedForm(request.POST)
+        if form.is_valid():
+            shown = IssuedValue.objects.filter(user=request.user.pk, of__connection=self.connection)
+            shown.filter(pk=form.cleaned_data["attempt"]).delete()
+        return redirect(
+            self.url("application_detail", pk=self.connection.pk, application=kwargs["application"])
+        )
 
 
 class SecretRemoveView(ApplicationMixin, FormView):
     """Remove a client secret once its name is typed."""
 
-    permission = "change"
+    permission = "manage_client_secrets"
     form_class = ConfirmForm
     template_name = "infisical_azure/secret_remove.html"
 
@@ -254,6 +297,7 @@ class SecretRemoveView(ApplicationMixin, FormView):
             act=SecretEvent.Act.REMOVE, name=self.secret.name, key_id=self.secret.key_id
         )
         applications.remove_secret(event)
+        IssuedSecret.objects.note_removed(self.connection, self.secret.key_id)
         message = _("The client secret %s is removed.") % form.expected
         messages.success(self.request, message, fail_silently=True)
         return super().form_valid(form)

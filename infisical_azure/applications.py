@@ -8,10 +8,8 @@ from datetime import timedelta
 from typing import TypeVar, cast
 from uuid import UUID
 
-from django.utils import timezone
-
 from .exceptions import RemoteError, TokenUnavailableError
-from .graph import Application, ApplicationPage, GraphClient, IssuedSecret
+from .graph import Application, ApplicationPage, GraphClient
 from .models import AppConnection, SecretEvent
 from .on_behalf import on_behalf_of
 from .pauses import is_brief_conflict
@@ -37,29 +35,10 @@ def find_application(connection: AppConnection, object_id: UUID) -> Application:
     return on_behalf_of(connection, lambda graph: graph.application(object_id))
 
 
-def issue_secret(event: SecretEvent, *, lifetime: timedelta) -> IssuedSecret:
-    """
-    Issue the client secret that a saved `event` is about; its value is stored nowhere.
-
-    The event ends as uncertain where Microsoft may have issued it without saying so.
-    """
-    now = timezone.now()
-
-    def issue(graph: GraphClient) -> IssuedSecret:
-        return graph.add_password(
-            event.application_id, name=event.name, starts_at=now, expires_at=now + lifetime
-        )
-
-    issued = _noted(event, issue)
-    event.end(SecretEvent.Outcome.DONE, issued.key_id)
-    return issued
-
-
 def remove_secret(event: SecretEvent) -> None:
     """Remove the client secret that a saved `event` is about; one that is gone is removed."""
-
     key_id = cast("UUID", event.key_id)
-    _noted(event, lambda graph: take_away(graph, event.application_id, key_id))
+    noted(event, lambda graph: take_away(graph, event.application_id, key_id))
     event.end(SecretEvent.Outcome.DONE)
 
 
@@ -83,10 +62,10 @@ def _has(graph: GraphClient, object_id: UUID, key_id: UUID) -> bool:
     return any(secret.key_id == key_id for secret in application.secrets)
 
 
-def _noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:
-    """Do it, and note in the event when that fails."""
+def noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:
+    """Do it once nobody else changes the application, and note in the event when that fails."""
     try:
-        return on_behalf_of(event.connection, lambda graph: _after_others(lambda: act(graph)))
+        return on_behalf_of(event.connection, lambda graph: after_others(lambda: act(graph)))
     except (TokenUnavailableError, RemoteError) as error:
         uncertain = may_have_happened(error)
         event.end(SecretEvent.Outcome.UNCERTAIN if uncertain else SecretEvent.Outcome.FAILED)
@@ -101,7 +80,7 @@ def may_have_happened(error: Exception) -> bool:
     return status is None or status == 408 or not 400 <= status < 500
 
 
-def _after_others(act: Callable[[], Result]) -> Result:
+def after_others(act: Callable[[], Result]) -> Result:
     """Try again where the directory refused because somebody else was writing."""
     for pause in _PAUSES:
         try:

@@ -6,7 +6,7 @@ import logging
 
 from django.apps import AppConfig
 from django.core import checks as django_checks
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, pre_delete
 from django.utils.translation import gettext_lazy as _
 
 
@@ -16,7 +16,7 @@ class InfisicalAzureConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, news, notices
+        from . import calendar_links, checks, news, notices
         from .logs import TokenRequestFilter
         from .signals import (
             connection_broken,
@@ -28,10 +28,20 @@ class InfisicalAzureConfig(AppConfig):
         django_checks.register(checks.check_settings)
         django_checks.register(checks.check_security, django_checks.Tags.security)
         django_checks.register(checks.check_own_secret, django_checks.Tags.database)
+        pre_delete.connect(
+            news.overtake_refreshes,
+            sender=self.get_model("AppConnection"),
+            dispatch_uid="infisical_azure_overtake_refreshes",
+        )
         post_delete.connect(
             news.announce_removal,
             sender=self.get_model("AppConnection"),
             dispatch_uid="infisical_azure_announce_removal",
+        )
+        post_delete.connect(
+            news.note_removal,
+            sender=self.get_model("AppConnection"),
+            dispatch_uid="infisical_azure_note_removal",
         )
         connection_broken.connect(
             notices.mail_that_broken, dispatch_uid="infisical_azure_mail_that_broken"
@@ -46,4 +56,5 @@ class InfisicalAzureConfig(AppConfig):
         connection_reconnected.connect(
             news.have_watched, dispatch_uid="infisical_azure_have_watched"
         )
+        calendar_links.connect_receivers()
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.urls import reverse
@@ -24,9 +25,11 @@ from . import flow, problems
 from .conf import conf
 from .exceptions import AuthorizationError, Fault, InfisicalAzureError
 from .flow import Answer
+from .history import Act, Outcome, record
 from .host import get_host
-from .models import AppConnection, Authorization
+from .models import AppConnection, Authorization, database
 from .non_atomic import NonAtomicMixin
+from .permissions import ASKED
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +114,10 @@ def _resume(request: HttpRequest, answer: Answer) -> Authorization:
     authorization = flow.resume(request, answer)
     host = get_host()
     organization = host.get_organization(request, host.get_key(authorization.organization))
-    action = "add" if authorization.connection is None else "change"
-    perm = f"infisical_azure.{action}_appconnection"
+    connection = authorization.connection
+    permission = ASKED["add" if connection is None else "change"]
     is_same = organization.pk == authorization.organization.pk
-    if not (is_same and host.has_permission(request.user, perm, organization)):
+    if not (is_same and host.has_permission(request.user, permission, organization, connection)):
         raise AuthorizationError("permission_lost")
     return authorization
 
@@ -139,6 +142,19 @@ def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
     return HttpResponseRedirect(f"{url}?connected={connection.pk}", status=303)
 
 
+def _note(authorization: Authorization, failure: _Failure) -> None:
+    with transaction.atomic(using=database()):
+        authorization.note_problem(failure.code, failure.fault)
+        record(
+            Act.SIGNED_IN,
+            authorization,
+            user=authorization.user,
+            outcome=Outcome.FAILED,
+            problem=failure.code,
+            correlation_id=authorization.correlation_id,
+        )
+
+
 def _explain(
     request: HttpRequest, authorization: Authorization | None, failure: _Failure
 ) -> HttpResponse:
@@ -150,7 +166,7 @@ def _explain(
         url = reverse("infisical_azure:azure_oauth_problem", args=[failure.code])
         return HttpResponseRedirect(url, status=303)
     try:
-        authorization.note_problem(failure.code, failure.fault)
+        _note(authorization, failure)
     except DatabaseError:
         # The host's own pages would fail too.
         context = {"problem": problems.find(failure.code)}

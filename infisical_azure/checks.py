@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -158,12 +159,22 @@ def _is_fernet_key(key: str) -> bool:
 
 def _check_host() -> Iterator[CheckMessage]:
     try:
-        get_host()
+        host = get_host()
     except ImproperlyConfigured as error:
         yield Error(
             str(error),
             hint='Set INFISICAL_AZURE = {"HOST": "project.module.YourHost"}.',
             id="infisical_azure.E004",
+        )
+        return
+    try:
+        inspect.signature(host.has_permission).bind(None, "", None, None)
+    except TypeError:
+        yield Error(
+            f"{conf.host}.has_permission is not told which connection a question is about.",
+            hint="Write: def has_permission(self, user, permission, organization, connection): "
+            "docs/hosts.rst tells what it is asked.",
+            id="infisical_azure.E018",
         )
 
 
@@ -231,7 +242,7 @@ def _check_clouds() -> Iterator[CheckMessage]:
 
 
 def _check_numbers() -> Iterator[CheckMessage]:
-    for name in ("REFRESH_WORKERS", "ROTATION_PROOFS"):
+    for name in ("REFRESH_WORKERS", "ROTATION_PROOFS", "HISTORY_DAYS"):
         if getattr(conf, name.lower()) < 1:
             yield Error(
                 f'INFISICAL_AZURE["{name}"] is less than 1.',
@@ -246,7 +257,7 @@ def _check_hooks() -> Iterator[CheckMessage]:
     except ImproperlyConfigured as error:
         yield Error(
             str(error),
-            hint="Name a function that takes an infisical_azure.delivery.Delivery.",
+            hint="Name a function that takes an infisical_azure.delivery.Delivery, in plain words.",
             id="infisical_azure.E016",
         )
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# A vault's or store's name is the first label of a host's name: nothing else may be in it
+# (azure-resource-manager, resource-name-rules).
+_VAULT = re.compile(r"(?=.{3,24}\Z)[A-Za-z](-?[A-Za-z0-9])+")
+_STORE = re.compile(r"(?=.{5,50}\Z)[A-Za-z0-9](-{0,2}[A-Za-z0-9])+")
+_VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,14 @@ class Cloud:
     portal: str
     """The Azure portal's origin, for links."""
 
+    def vault_url(self, name: str) -> str:
+        """Return a vault's URL; raise ValueError for what is no vault's name."""
+        return _address(self.vaults, name, is_vault(name))
+
+    def store_url(self, name: str) -> str:
+        """Return an App Configuration store's URL; raise ValueError for no store's name."""
+        return _address(self.stores, name, is_store(name))
+
     def application_url(self, client_id: str) -> str:
         """
         Return the portal's page of an application in a tenant, where consent is removed.
@@ -41,6 +56,27 @@ class Cloud:
         """
         blade = "Microsoft_AAD_IAM/ManagedAppMenuBlade/~/Overview"
         return f"{self.portal}/#view/{blade}/appId/{client_id}"
+
+
+def is_vault(name: str) -> bool:
+    """Say whether a vault can have this name."""
+    return _VAULT.fullmatch(name) is not None
+
+
+def is_store(name: str) -> bool:
+    """Say whether an App Configuration store can have this name."""
+    return _STORE.fullmatch(name) is not None
+
+
+def is_vault_secret(name: str) -> bool:
+    """Say whether a vault's secret can have this name."""
+    return _VAULT_SECRET.fullmatch(name) is not None
+
+
+def _address(template: str, name: str, is_name: bool) -> str:  # noqa: FBT001
+    if not is_name:
+        raise ValueError("That is no name of a vault or store.")
+    return template.format(name=name)
 
 
 PUBLIC = Cloud(

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "ROTATION_PROOF_PAUSE": 1,
     "WATCH_INTERVAL": 86400 // 4,
     "EXPIRY_WARNINGS": [30, 7, 1],
+    "HISTORY_DAYS": 400,
 }
 
 
@@ -159,6 +160,14 @@ class Conf:
     def expiry_warnings(self) -> tuple[int, ...]:
         """So many days before a client secret's end people are told, the fewest first."""
         return tuple(sorted({int(days) for days in self._tunable("EXPIRY_WARNINGS")}))
+
+    @property
+    def history_days(self) -> int:
+        return int(self._tunable("HISTORY_DAYS"))
+
+    @property
+    def history_kept(self) -> timedelta:
+        return timedelta(days=self.history_days)
 
     @property
     def max_pending_authorizations(self) -> int:

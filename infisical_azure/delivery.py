@@ -11,9 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import data_planes
+from .clouds import Cloud, is_vault_secret
 from .conf import conf
 from .exceptions import DeliveryError
 from .models import Destination, RotatedSecret
+from .models.rotations import LONGEST_PLACE
 from .on_behalf import with_token
 from .resources import Resource
 from .secret import Secret
@@ -42,15 +44,21 @@ def deliver(destination: Destination, rotated: RotatedSecret, value: Secret) -> 
     """
     Write the value to the destination; to do it again does no harm.
 
-    Raises TokenUnavailableError, RemoteError, or DeliveryError where a hook fails.
+    Raises TokenUnavailableError, RemoteError, or DeliveryError where a hook fails or the
+    row names no place of the connection's cloud; then nothing is sent anywhere.
     """
     _BY_KIND[Destination.Kind(destination.kind)](destination, rotated, value)
 
 
 def hooks() -> dict[str, Callable[[Delivery], None]]:
-    """Return the site's hooks by name; raise ImproperlyConfigured for one that isn't there."""
+    """Return the site's hooks by name; raise ImproperlyConfigured for what can't be called so."""
     found = {}
     for name, path in conf.secret_hooks.items():
+        if not (name.isprintable() and 0 < len(name) <= LONGEST_PLACE):
+            raise ImproperlyConfigured(
+                f'INFISICAL_AZURE["SECRET_HOOKS"]: the name {name!r} is empty, longer than '
+                f"{LONGEST_PLACE} characters, or holds invisible ones."
+            )
         try:
             found[name] = import_string(path)
         except Exception as exc:  # Whatever the site's module raises.
@@ -62,7 +70,7 @@ def hooks() -> dict[str, Callable[[Delivery], None]]:
 
 def _to_vault(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     connection = destination.rotation.connection
-    vault = connection.find_cloud().vaults.format(name=destination.place)
+    vault = _vault(connection.find_cloud(), destination)
 
     def write(token: Secret) -> None:
         held = data_planes.vault_secret_tags(vault, destination.name, token=token)
@@ -87,10 +95,30 @@ def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     """Write the address alone: the value is in the vault that it refers to."""
     target = destination.refers_to
-    if target is None:
+    if (
+        target is None
+        or target.kind != Destination.Kind.KEY_VAULT
+        or target.rotation_id != destination.rotation_id
+    ):
         raise DeliveryError("The reference refers to nothing.")
-    vault = destination.rotation.connection.find_cloud().vaults.format(name=target.place)
-    _set_key(destination, rotated, data_planes.set_reference, f"{vault}/secrets/{target.name}")
+    cloud = destination.rotation.connection.find_cloud()
+    address = f"{_vault(cloud, target)}/secrets/{target.name}"
+    _set_key(destination, rotated, data_planes.set_reference, address)
+
+
+def _vault(cloud: Cloud, destination: Destination) -> str:
+    """Return the vault's URL once it and the secret's name are found to be names."""
+    if not is_vault_secret(destination.name):
+        raise DeliveryError("The destination's name is no name of a vault's secret.")
+    return _url(cloud.vault_url, destination)
+
+
+def _url(address_of: Callable[[str], str], destination: Destination) -> str:
+    # Asked again, since rows are made without forms too: another host would get the token.
+    try:
+        return address_of(destination.place)
+    except ValueError as error:
+        raise DeliveryError(f"Destination {destination.pk}: {error}") from None
 
 
 def _set_key(
@@ -101,7 +129,7 @@ def _set_key(
 ) -> None:
     """Have `put` write the content to a key of the store."""
     connection = destination.rotation.connection
-    store = connection.find_cloud().stores.format(name=destination.place)
+    store = _url(connection.find_cloud().store_url, destination)
 
     def write(token: Secret) -> None:
         put(

@@ -345,6 +345,7 @@ def _json_or_error(response: requests.Response) -> dict[str, Any]:
     )
     is_transient = (
         response.status_code in transport.TRANSIENT
+        or fault.is_throttle
         or fault.error in {"temporarily_unavailable", "server_error"}
         or response.status_code == 200
         or not fault.error

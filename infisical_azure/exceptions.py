@@ -63,6 +63,16 @@ class Fault:
     """A claims challenge to send back to /authorize, JSON."""
     retry_after: timedelta | None = None
 
+    @property
+    def is_throttle(self) -> bool:
+        """Whether too many requests came: that passes by itself."""
+        return self.http_status == 429 or self.is_loop
+
+    @property
+    def is_loop(self) -> bool:
+        """Whether one request came 15 times within five minutes (AADSTS50196)."""
+        return self.aadsts == 50196
+
     def __str__(self) -> str:
         facts = [f"HTTP {self.http_status}" if self.http_status else "", self.error]
         facts += [f"AADSTS{self.aadsts}" if self.aadsts else "", self.suberror]

@@ -11,12 +11,14 @@ from django.db import models, transaction
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from . import entra, id_token, tokens
+from . import entra, id_token
 from .clouds import Cloud
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
+from .freshness import early, granted
 from .graph import Directory, GraphClient
+from .history import Act, record
 from .id_token import Identity, sha256
 from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
 from .operator_client import client
@@ -200,7 +202,8 @@ def _refuse_bad(authorization: Authorization, answer: Answer) -> None:
     if answer.is_cancelled:
         raise AuthorizationError("cancelled")
     if answer.fault is not None:
-        is_transient = answer.fault.error in {"temporarily_unavailable", "server_error"}
+        passing = {"temporarily_unavailable", "server_error"}
+        is_transient = answer.fault.is_throttle or answer.fault.error in passing
         raise (UnavailableError if is_transient else RemoteError)(answer.fault)
     if not answer.code:
         raise AuthorizationError("refused")
@@ -267,20 +270,28 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     if directory is not None:
         connection.tenant_name, connection.tenant_domain = directory.name, directory.domain
     connection.account_object_id = identity.object_id
+    connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
+    refresh_token = granted(connection, reply.refresh_token)
     with transaction.atomic(using=database()):
         if before is None:
             connection.save(force_insert=True)
+            refresh_token.save(force_insert=True)
         else:
+            # First of all: from here on what is being refreshed for the old grant is overtaken.
+            RefreshToken.objects.replace(refresh_token)
             # Not the name and description, which somebody may just have changed.
             connection.save(update_fields=AppConnection.GRANT_FIELDS)
-            # What somebody refreshes at this moment is older than this: it finds no row.
-            RefreshToken.objects.filter(pk=connection.pk).delete()
             connection.access_tokens.all().delete()
-        _save_tokens(connection, reply)
-        news = connection_added if before is None else connection_reconnected
+        _save_access_token(connection, reply)
+        act, news = (
+            (Act.CONNECTION_ADDED, connection_added)
+            if before is None
+            else (Act.CONNECTION_RECONNECTED, connection_reconnected)
+        )
+        record(act, connection, user=authorization.user)
         transaction.on_commit(
             lambda: news.send_robust(AppConnection, connection=connection, user=authorization.user),
             using=database(),
@@ -288,8 +299,8 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     return connection
 
 
-def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
-    refresh_at = tokens.early(reply.issued_at, reply.expires_at)
+def _save_access_token(connection: AppConnection, reply: TokenReply) -> None:
+    refresh_at = early(reply.issued_at, reply.expires_at)
     AccessToken.objects.create(
         connection=connection,
         resource=connection.find_cloud().graph_audience,
@@ -299,11 +310,3 @@ def _save_tokens(connection: AppConnection, reply: TokenReply) -> None:
         refresh_at=refresh_at,
         expires_at=reply.expires_at,
     )
-    if reply.refresh_token:
-        expires_at = timezone.now() + RefreshToken.LIFETIME
-        RefreshToken.objects.create(
-            connection=connection,
-            secret=reply.refresh_token,
-            expires_at=expires_at,
-            due_at=tokens.keep_alive_at(expires_at),
-        )

@@ -258,10 +258,15 @@ class ConfirmForm(OwnIds, forms.Form):
         return name
 
 
-class SecretAddForm(OwnIds, forms.Form):
-    """What a new client secret is called and how long it lasts."""
+class SecretSavedForm(OwnIds, forms.Form):
+    """The one-time key of a form that issues a client secret."""
 
     attempt = forms.UUIDField(widget=forms.HiddenInput)
+
+
+class SecretAddForm(SecretSavedForm):
+    """What a new client secret is called and how long it lasts."""
+
     name = forms.CharField(
         label=_("Name"),
         max_length=120,

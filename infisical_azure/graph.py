@@ -77,7 +77,7 @@ class ApplicationPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedSecret:
+class NewSecret:
     """A new client secret; Graph tells its value this once."""
 
     key_id: UUID
@@ -143,7 +143,7 @@ class GraphClient:
 
     def add_password(
         self, object_id: UUID, *, name: str, starts_at: datetime, expires_at: datetime
-    ) -> IssuedSecret:
+    ) -> NewSecret:
         """
         Issue a client secret. Never tried twice: without an answer it may exist all the same.
 
@@ -157,12 +157,12 @@ class GraphClient:
         path = f"/applications/{object_id}/addPassword"
         return raised_anew(lambda: self._issued(path, {"passwordCredential": body}))
 
-    def _issued(self, path: str, body: dict[str, Any]) -> IssuedSecret:
+    def _issued(self, path: str, body: dict[str, Any]) -> NewSecret:
         data = self._object(self._post(path, body))
         value = Secret(str(data.pop("secretText", None) or ""))
         if not (value and is_guid(str(data.get("keyId", "")))):
             raise _unreadable()
-        return IssuedSecret(
+        return NewSecret(
             key_id=UUID(data["keyId"]), value=value, expires_at=_time(data.get("endDateTime"))
         )
 

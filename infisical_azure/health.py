@@ -20,7 +20,10 @@ REASONS: dict[str, str | Promise] = {
     "grant_expired": _("The access expired at Microsoft because it was not used."),
     "password_changed": _("The connected account's password expired or was changed."),
     "sign_in_needed": _("Microsoft wants the connected account to sign in again."),
-    "identity_changed": _("Microsoft answered for another account than the connected one."),
+    "identity_changed": _(
+        "Microsoft answered for another account, directory or application than the connected "
+        "one. Nothing of that answer was used."
+    ),
     "consent_missing": _("A permission was never granted, or has been taken back."),
     "blocked_by_policy": _("A sign-in policy of the Azure directory blocks the connection."),
     "client_secret_wrong": _("Microsoft refuses this site's client secret."),

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest
 from django.utils.module_loading import import_string
 
 from .conf import conf
+from .permissions import ASKED
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from django.contrib.auth.models import AbstractUser, AnonymousUser
     from django.db.models import Model
+
+    from .models import AppConnection
 
     User: TypeAlias = AbstractUser | AnonymousUser
 
@@ -40,13 +43,21 @@ class Host:
         """Return what stands for the organization in URLs; `get_organization` takes it."""
         return str(organization.pk)
 
-    def has_permission(self, user: User, perm: str, organization: Model) -> bool:
+    def has_permission(
+        self,
+        user: User,
+        permission: str,
+        organization: Model,
+        connection: AppConnection | None,
+    ) -> bool:
         """
         Say whether a person may do this in this organization.
 
         Called for every page and button, and once more when a person returns from
-        Microsoft. `perm` is ``infisical_azure.`` with ``view_``, ``add_``,
-        ``change_`` or ``delete_appconnection``. Answer no to what you don't know.
+        Microsoft. `permission` is ``infisical_azure.`` with ``view_``, ``add_``,
+        ``change_`` or ``delete_appconnection``, ``manage_client_secrets`` or
+        ``manage_rotations``. `connection` is None where a page is about all
+        connections, or about a new one. Answer no to what you don't know.
         """
         return False
 
@@ -66,7 +77,7 @@ class Host:
 
 
 class GroupHost(Host):
-    """Organizations are auth groups: members with Django's permission manage connections."""
+    """Organizations are auth groups: what a group's own permissions say, its members may do."""
 
     def get_organization(self, request: HttpRequest, key: str) -> Group:
         groups = Group.objects.all() if request.user.is_superuser else request.user.groups.all()
@@ -75,8 +86,21 @@ class GroupHost(Host):
             raise Http404
         return group
 
-    def has_permission(self, user: User, perm: str, organization: Model) -> bool:
-        return user.has_perm(perm)
+    def has_permission(
+        self,
+        user: User,
+        permission: str,
+        organization: Model,
+        connection: AppConnection | None,
+    ) -> bool:
+        if permission not in ASKED.values() or not user.is_active:
+            return False
+        if user.is_superuser:
+            return True
+        # Not user.has_perm(), which counts what any other of their groups grants.
+        app_label, codename = permission.split(".")
+        granted = Permission.objects.filter(content_type__app_label=app_label, codename=codename)
+        return user.groups.filter(pk=organization.pk, permissions__in=granted).exists()
 
 
 def get_host() -> Host:

@@ -16,7 +16,7 @@ from .clouds import Cloud
 from .entra import SERVICE
 from .exceptions import Fault, IdTokenError, UnavailableError
 from .secret import Secret
-from .text import displayable
+from .text import displayable, is_guid
 
 # No figure is documented for Entra; five minutes is what checks of JWTs usually allow.
 _LEEWAY_SECONDS = 300
@@ -34,6 +34,7 @@ class Identity:
 
     tenant_id: UUID
     object_id: UUID
+    subject: str
     name: str
     username: str
 
@@ -47,8 +48,9 @@ def validate(
     Raises IdTokenError, or UnavailableError when the signing keys can't be fetched.
     The tenant is the caller's to compare.
     """
-    kid, tenant_id = _unverified(id_token)
-    key = _signing_key(kid, cloud, tenant_id)
+    unverified = _unverified(id_token)  # Only chooses the key; iss is checked against the tid.
+    tenant_id = _uuid(unverified["payload"].get("tid"))
+    key = _signing_key(unverified["header"].get("kid"), cloud, tenant_id)
     try:
         claims = jwt.decode(
             id_token.reveal(),
@@ -70,18 +72,44 @@ def validate(
     return Identity(
         tenant_id=tenant_id,
         object_id=_uuid(claims["oid"]),
+        subject=_subject(claims["sub"]),
         name=displayable(claims.get("name")),
         username=displayable(claims.get("preferred_username")),
     )
 
 
-def claims_identity(id_token: Secret) -> tuple[UUID, UUID] | None:
-    """Return tid and oid without checking the signature, or None when they can't be read."""
-    try:
-        payload = jwt.decode(id_token.reveal(), options={"verify_signature": False})
-        return _uuid(payload.get("tid")), _uuid(payload.get("oid"))
-    except (jwt.PyJWTError, IdTokenError):
-        return None
+def find_other(
+    id_token: Secret,
+    cloud: Cloud,
+    *,
+    client_id: str,
+    tenant_id: UUID,
+    object_id: UUID,
+    subject: str,
+) -> str:
+    """
+    Return the claim by which the id token of a refresh is another's, or nothing.
+
+    `subject` is not compared where it is empty. The signature isn't checked: the token
+    comes from the token endpoint itself, over TLS (OpenID Connect Core 3.1.3.7 number 6,
+    12.2). Raises IdTokenError when the token can't be read, or lacks tid or oid.
+    """
+    claims = _unverified(id_token)["payload"]
+    audience = claims.get("aud") or client_id
+    if client_id not in (audience if isinstance(audience, list) else [audience]):
+        return "aud"
+    issuer = f"{cloud.authority}/{tenant_id}/v2.0"
+    for name, expected in (("iss", issuer), ("sub", subject)):
+        if expected and (claims.get(name) or expected) != expected:
+            return name
+    ids = {"tid": tenant_id, "oid": object_id}
+    told = {name: str(claims.get(name)) for name in ids}
+    for name in filter(lambda name: is_guid(told[name]), ids):
+        if UUID(told[name]) != ids[name]:
+            return name
+    for name in ids:
+        _uuid(told[name])
+    return ""
 
 
 def sha256(text: str) -> str:
@@ -121,13 +149,19 @@ def _is_usable(entry: Any, issuer: str, tenant_id: UUID) -> bool:
     return entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and restriction == issuer
 
 
-def _unverified(id_token: Secret) -> tuple[str | None, UUID]:
-    """Return kid and tid, which only choose the key; the issuer is checked against the tid."""
+def _unverified(id_token: Secret) -> dict[str, Any]:
+    """Return header and payload as they are."""
     try:
-        token = jwt.decode_complete(id_token.reveal(), options={"verify_signature": False})
-    except jwt.PyJWTError:
+        return jwt.decode_complete(id_token.reveal(), options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
         raise IdTokenError("The id token is not a JWT.") from None
-    return token["header"].get("kid"), _uuid(token["payload"].get("tid"))
+
+
+def _subject(value: str) -> str:
+    """Return sub, which is at most 255 ASCII characters long (OpenID Connect Core 2)."""
+    if not (value.isascii() and value.isprintable() and 0 < len(value) <= 255):
+        raise IdTokenError("The id token's sub is no subject.")
+    return value
 
 
 def _uuid(value: object) -> UUID:

@@ -106,6 +106,23 @@ UNCERTAIN_ISSUE = Problem(
         "If it is there, remove it. Then add another one."
     ),
 )
+SPENT = Problem(
+    code="form_spent",
+    title=_("This form was sent before"),
+    what=_("It works once, and shows its client secret's value for a minute, until it is saved."),
+    actor=Actor.YOU,
+    next_step=_(
+        "Look at the application's client secrets. If nobody has saved the value of the new one, "
+        "remove it. Then add another one."
+    ),
+)
+UNDER_WAY = Problem(
+    code="under_way",
+    title=_("The client secret is still being issued"),
+    what=_("You have sent this form twice, and Microsoft has not answered the first time yet."),
+    actor=Actor.YOU,
+    next_step=_("Reload this page in a minute: it shows the value then."),
+)
 NOT_ENDED = _(
     "It is being worked on, or something of it may still turn up in Azure. Until then it is "
     "paused. Try again in a quarter of an hour."
@@ -114,6 +131,10 @@ NOT_ENDED = _(
 NOT_ALL_ENDED = _(
     "One of its rotations is being worked on, or something of it may still turn up in Azure. It "
     "is paused, and the others are ended. Try again in a quarter of an hour."
+)
+#: Of a connection that is to be removed, too.
+BEING_ISSUED = _(
+    "A client secret is being issued through it at this moment. Try again in a minute."
 )
 _ACTORS = {
     Reaction.RETRY: Actor.NOBODY,
@@ -260,5 +281,5 @@ def obstacle_of(error: RemoteError | TokenUnavailableError) -> Problem:
             next_step=_("Open the connection: it says what to do."),
         )
     if isinstance(error, UnavailableError):
-        return _THROTTLED if error.fault.http_status == 429 else _UNAVAILABLE
+        return _THROTTLED if error.fault.is_throttle else _UNAVAILABLE
     return _BY_CODE.get(error.fault.error, _REFUSED)

@@ -8,6 +8,8 @@ from datetime import timedelta
 from .exceptions import Fault, Reaction, RemoteError, TokenUnavailableError, UnavailableError
 
 _FIRST = timedelta(seconds=30)
+# So long Entra counts how often the same request came.
+_LOOP = timedelta(minutes=5)
 # What Microsoft asks for is heeded, but not for ever.
 _LONGEST_WISH = timedelta(days=1)
 #: Conflicts that only a person ends, unlike two writes at once.
@@ -16,10 +18,10 @@ _LASTING_CONFLICTS = {"key-locked", "ObjectIsDeletedButRecoverable"}
 
 def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> timedelta:
     """Return as long as Microsoft asks for, or longer with each of the failures before."""
-    if fault is not None and fault.retry_after is not None:
-        return min(fault.retry_after, _LONGEST_WISH)
+    if fault is not None and (fault.retry_after is not None or fault.is_loop):
+        return min(fault.retry_after or _LOOP, _LONGEST_WISH)
     pause: timedelta = min(_FIRST * 2 ** min(failures, 10), longest)
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311
+    return pause * random.uniform(1, 1.2)  # noqa: S311
 
 
 def passes(error: Exception) -> bool:

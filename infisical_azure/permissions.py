@@ -1,4 +1,4 @@
-"""The Azure permissions that the registered application needs, and what each is for."""
+"""What people of a site may do, and what the registered application needs in Azure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+#: What there is beside Django's four permissions, as `AppConnection` declares it.
+DECLARED = (
+    ("manage_client_secrets", "Can issue and remove client secrets"),
+    ("manage_rotations", "Can manage rotations and their destinations"),
+)
+
+#: All that `Host.has_permission` is asked, by the short names that pages use.
+ASKED = {
+    **{
+        verb: f"infisical_azure.{verb}_appconnection"
+        for verb in ("view", "add", "change", "delete")
+    },
+    **{codename: f"infisical_azure.{codename}" for codename, _name in DECLARED},
+}
 
 GRAPH = "Microsoft Graph"
 KEY_VAULT = "Azure Key Vault"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from . import problems, tokens
 from .conf import conf
@@ -13,6 +17,10 @@ from .health import REASONS
 from .models import AccessToken, AppConnection
 from .on_behalf import on_behalf_of
 from .resources import label_of
+
+_AT_MOST_EVERY = timedelta(seconds=30)
+_RUNNING = "running"
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +36,8 @@ def probe(connection: AppConnection) -> list[Result]:
     """
     Call every resource now: Graph's ``/me``, and a fresh token for each other one.
 
-    The order is Graph first, then the resources that tokens were asked for.
+    The order is Graph first, then the resources that tokens were asked for. Each is
+    called once in half a minute, whoever asks: until then its last result is returned.
     """
     try:
         cloud = connection.find_cloud()
@@ -41,18 +50,48 @@ def probe(connection: AppConnection) -> list[Result]:
 
 
 def _probe(connection: AppConnection, audience: str) -> Result:
-    cloud = connection.find_cloud()
-    label = label_of(audience, cloud)
-    is_graph = audience == cloud.graph_audience
+    """Test one resource, or take over the result of who has just done it."""
+    rows = AccessToken.objects.filter(connection=connection, resource=audience)
+    if not _claim(rows) and (tested := _await_result(rows)) is not None:
+        problem, correlation_id = tested.test_problem, tested.test_correlation_id
+    else:
+        problem, correlation_id = _call(connection, audience)
+        rows.update(test_problem=problem, test_correlation_id=correlation_id)
+    reason = REASONS.get(problem) or problems.find(problem).title
+    return Result(
+        label=label_of(audience, connection.find_cloud()),
+        reason=str(reason) if problem else "",
+        correlation_id=correlation_id,
+    )
+
+
+def _claim(rows: QuerySet[AccessToken]) -> bool:
+    """Take the right to test for half a minute: one UPDATE decides."""
+    now = timezone.now()
+    is_due = Q(tested_at=None) | Q(tested_at__lte=now - _AT_MOST_EVERY)
+    return bool(rows.filter(is_due).update(tested_at=now, test_problem=_RUNNING))
+
+
+def _await_result(rows: QuerySet[AccessToken]) -> AccessToken | None:
+    """Wait for who tests it at the moment; return None where nobody does or nothing comes."""
+    give_up = time.monotonic() + conf.total_timeout / 2
+    while (tested := rows.first()) is not None and tested.test_problem == _RUNNING:
+        if time.monotonic() > give_up:
+            return None
+        time.sleep(_POLL_SECONDS)
+    return tested
+
+
+def _call(connection: AppConnection, audience: str) -> tuple[str, str]:
+    """Make the live call; return the code of its problem and the correlation id."""
     try:
-        if is_graph:
+        if audience == connection.find_cloud().graph_audience:
             on_behalf_of(connection, lambda graph: graph.me())
         else:
             tokens.get_token(connection, f"{audience}/.default", is_live=True)
     except TokenUnavailableError as error:
-        reason = REASONS.get(error.problem, error.problem)
-        return Result(label=label, reason=str(reason), correlation_id=error.correlation_id)
+        return error.problem, error.correlation_id
     except RemoteError as error:
-        reason = problems.find(problems.code_of(error, client_secret=conf.client_secret)).title
-        return Result(label=label, reason=str(reason), correlation_id=error.fault.correlation_id)
-    return Result(label=label, reason="")
+        code = problems.code_of(error, client_secret=conf.client_secret)
+        return code, error.fault.correlation_id
+    return "", ""

@@ -360,7 +360,6 @@ _BY_AADSTS = {
     **dict.fromkeys((50011, 900971), "redirect_uri_mismatch"),
     **dict.fromkeys((700016, 7000112, 50194), "application_missing"),
     **dict.fromkeys((54005, 70008, 9002313, 501481, 700005), "code_rejected"),
-    **dict.fromkeys((50196,), "throttled"),
 }
 _BY_ERROR = {
     "access_denied": "consent_declined",
@@ -419,7 +418,7 @@ def fault_of(error: Exception) -> Fault | None:
 def _code_of_fault(error: RemoteError) -> str:
     fault = error.fault
     if isinstance(error, UnavailableError):
-        return "throttled" if fault.http_status == 429 else "microsoft_unavailable"
+        return "throttled" if fault.is_throttle else "microsoft_unavailable"
     if fault.service != "Microsoft Entra ID":
         return "graph_refused"
     return (

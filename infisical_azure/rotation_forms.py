@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -18,10 +17,6 @@ from .models import AppConnection, Destination, Rotation, shortest_lifetime
 
 Kind = Destination.Kind
 _DAY = timedelta(days=1)
-# Both become part of a host's name (azure-resource-manager, resource-name-rules).
-_VAULT = re.compile(r"(?=.{3,24}\Z)[A-Za-z](-?[A-Za-z0-9])+")
-_STORE = re.compile(r"(?=.{5,50}\Z)[A-Za-z0-9](-{0,2}[A-Za-z0-9])+")
-_VAULT_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 #: The choice of what holds now, where that is not a number of days.
 _NOW = "now"
 
@@ -136,7 +131,6 @@ class DestinationForm(OwnIds, forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.connection = connection
         self.rotation = rotation
-        self.fields["place"].required = True
         without = set()
         vaults = Destination.objects.filter(rotation=rotation, kind=Kind.KEY_VAULT)
         if rotation is not None and vaults.exists():
@@ -157,20 +151,8 @@ class DestinationForm(OwnIds, forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        kind, place, name = (cleaned.get(key, "") for key in ("kind", "place", "name"))
+        kind = cleaned.get("kind", "")
         in_store = kind in {Kind.APP_CONFIGURATION, Kind.REFERENCE}
-        if kind == Kind.HOOK:
-            if place and place not in conf.secret_hooks:
-                known = ", ".join(conf.secret_hooks)
-                self.add_error("place", _("This site takes it as: %s.") % known)
-        elif in_store and place and not _STORE.fullmatch(place):
-            self.add_error("place", _("A store's name has 5 to 50 letters, digits and hyphens."))
-        elif kind == Kind.KEY_VAULT and place and not _VAULT.fullmatch(place):
-            self.add_error("place", _("A vault's name has 3 to 24 letters, digits and hyphens."))
-        if kind == Kind.KEY_VAULT and name and not _VAULT_SECRET.fullmatch(name):
-            self.add_error("name", _("A vault's secrets have letters, digits and hyphens."))
-        if in_store and (name in {".", ".."} or "%" in name):
-            self.add_error("name", _("App Configuration allows no such key."))
         if not in_store:
             cleaned["label"] = ""
         if kind != Kind.REFERENCE:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from . import rotation_upkeep, upkeep, watch
+from . import history, rotation_upkeep, upkeep, watch
 
 
 @shared_task(ignore_result=True)
@@ -54,3 +54,9 @@ def watch_due() -> None:
 def watch_connection(connection_id: str) -> dict[str, float]:
     """Watch one connection if it is still due, and return how it went."""
     return watch.watch_one(UUID(connection_id)).as_dict()
+
+
+@shared_task(ignore_result=True)
+def purge_history() -> int:
+    """Delete what is older than HISTORY_DAYS, and return how many entries; once a day."""
+    return history.purge()

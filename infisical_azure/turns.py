@@ -2,38 +2,77 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-
-_guard = threading.Lock()
-_turns: dict[Hashable, Turn] = {}
+from dataclasses import dataclass, field
 
 
-class Turn:
-    """Whose turn it is, and what those before have left for those who wait."""
+@dataclass(slots=True)
+class _Turn:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    waiting: int = 0
+    came: int = 0
+    """How many have come for it so far."""
+    left: object = None
+    left_for: int = 0
+
+
+class Place:
+    """A place in the queue, and what those before have left for those who wait."""
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+        turn.came += 1
+        self._number = turn.came
+
+    @property
+    def left(self) -> object:
+        """What was left by another, unless that was begun before we came."""
+        return self._turn.left if self._number <= self._turn.left_for else None
+
+    def count(self) -> int:
+        """Return for how many what is begun now is new enough."""
+        return self._turn.came
+
+    def leave(self, value: object, *, to: int) -> None:
+        """Leave a value to so many, by their count when it was begun to be found."""
+        self._turn.left, self._turn.left_for = value, to
+
+
+class _Queues:
+    """All that is waited for now, by key."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.waiting = 0
-        self.left: object = None
+        self.forget()
+        # The threads of a process don't run in its forks, and would never end their turns.
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self.guard = threading.Lock()
+        self.turns: dict[Hashable, _Turn] = {}
+
+
+_queues = _Queues()
 
 
 @contextmanager
-def in_turn(key: Hashable) -> Iterator[Turn]:
+def in_turn(key: Hashable) -> Iterator[Place]:
     """
     Wait until no other thread of the process is inside with the same key.
 
     Correctness is the database's; this spares it the questions of all but one.
     """
-    with _guard:
-        turn = _turns.setdefault(key, Turn())
+    with _queues.guard:
+        turn = _queues.turns.setdefault(key, _Turn())
         turn.waiting += 1
+        place = Place(turn)
     try:
         with turn.lock:
-            yield turn
+            yield place
     finally:
-        with _guard:
+        with _queues.guard:
             turn.waiting -= 1
             if not turn.waiting:
-                del _turns[key]
+                _queues.turns.pop(key, None)

@@ -20,7 +20,7 @@ from django.utils import timezone
 from . import tokens
 from .conf import conf
 from .exceptions import TokenUnavailableError, UnforeseenError
-from .models import RefreshToken
+from .models import IssuedValue, RefreshToken
 from .models.tokens import RefreshTokenQuerySet
 from .workers import threads
 
@@ -50,13 +50,14 @@ class Summary:
 
 def due() -> Iterator[UUID]:
     """Yield the ids of the connections to refresh now, the longest overdue first."""
+    IssuedValue.objects.purge()
     for row in _pages(RefreshToken.objects.due(timezone.now())):
         yield row.pk
 
 
 def refresh_one(connection_id: UUID) -> str:
     """Refresh a connection if it is due; return refreshed, failed or skipped."""
-    row = RefreshToken.objects.due(timezone.now()).to_refresh().filter(pk=connection_id).first()
+    row = RefreshToken.objects.due(timezone.now()).filter(pk=connection_id).first()
     return "skipped" if row is None else _refresh(row)
 
 
@@ -73,12 +74,12 @@ def refresh_due(
     by one. `workers` is REFRESH_WORKERS unless given; `tick` is called with the counts
     after each connection; when `stop` is set, nothing more is begun.
     """
+    IssuedValue.objects.purge()
     began, done = time.monotonic(), Counter[str]()
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()
     with threads(workers) as pool:
-        rows = RefreshToken.objects.due(timezone.now()).to_refresh()
-        for row in _pages(rows.prefetch_related("connection__access_tokens")):
+        for row in _pages(RefreshToken.objects.due(timezone.now())):
             if stop is not None and stop.is_set():
                 break
             pool.submit(_refresh, row).add_done_callback(ended.put)

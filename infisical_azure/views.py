@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
@@ -22,7 +24,7 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
-from . import flow, health, obstacles, problems, rotation
+from . import flow, health, problems, removal
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -31,13 +33,33 @@ from .forms import (
     ConnectionDetailsForm,
     ReconnectForm,
 )
+from .history import Act, Outcome, record
 from .host import get_host
 from .models import AppConnection, Authorization, database
 from .non_atomic import NonAtomicMixin
 from .own_secret import own_secret_warning
 from .paging import page_of
+from .permissions import ASKED
 from .probe import probe
 from .resources import label_of
+from .text import is_storable
+
+
+class _Answers(dict[str, bool]):
+    """Answers that are asked for when they are needed first."""
+
+    def __init__(self, ask: Callable[[str], bool]) -> None:
+        self.ask = ask
+
+    def __missing__(self, name: str) -> bool:
+        self[name] = answer = self.ask(name)
+        return answer
+
+
+def refuse_unstorable(parts: dict[str, Any]) -> None:
+    """Raise Http404 for parts of a URL that no row can have: PostgreSQL refuses to look."""
+    if not all(is_storable(part) for part in parts.values() if isinstance(part, str)):
+        raise Http404
 
 
 @method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
@@ -50,6 +72,14 @@ class OrganizationMixin(View):
     """
 
     permission = "view"
+
+    def find_connection(self) -> AppConnection | None:
+        """Return the connection that the page is about, if there is such a one."""
+        return None
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        refuse_unstorable(kwargs)
+        super().setup(request, *args, **kwargs)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
@@ -68,14 +98,12 @@ class OrganizationMixin(View):
         return super().dispatch(request, *args, **kwargs)
 
     @cached_property
-    def may(self) -> dict[str, bool]:
-        """The host's answer for each of Django's four actions."""
-        return {
-            action: self.host.has_permission(
-                self.request.user, f"infisical_azure.{action}_appconnection", self.organization
-            )
-            for action in ("view", "add", "change", "delete")
-        }
+    def may(self) -> _Answers:
+        """The host's answers about the page's connection, by the short names of `ASKED`."""
+        user, connection = self.request.user, self.find_connection()
+        return _Answers(
+            lambda name: self.host.has_permission(user, ASKED[name], self.organization, connection)
+        )
 
     def url(self, name: str, **kwargs: Any) -> str:
         key = self.host.get_key(self.organization)
@@ -94,6 +122,34 @@ class OrganizationMixin(View):
             "many_clouds": len(conf.clouds) > 1,
         }
         return super().get_context_data(**kwargs | context)  # type: ignore[misc,no-any-return]
+
+
+class ConnectionMixin(OrganizationMixin):
+    """
+    The pages of one connection, about which the host is asked.
+
+    Only those who may see the page if it were there learn that it is not.
+    """
+
+    @cached_property
+    def found(self) -> AppConnection | None:
+        return self.get_queryset().filter(pk=self.kwargs["pk"]).first()
+
+    def find_connection(self) -> AppConnection | None:
+        return self.found
+
+    @property
+    def connection(self) -> AppConnection:
+        if self.found is None:
+            raise Http404
+        return self.found
+
+    def get_object(self, queryset: QuerySet[AppConnection] | None = None) -> AppConnection:
+        """Return what a generic view is about."""
+        return self.connection
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{**kwargs, "connection": self.connection})
 
 
 class ConnectionListView(OrganizationMixin, TemplateView):
@@ -118,7 +174,7 @@ def _health_of(connection: AppConnection) -> dict[str, Any]:
     return {"advice": health.advice_for(connection), "reason": health.reason_of(connection)}
 
 
-class ConnectionDetailView(OrganizationMixin, DetailView):
+class ConnectionDetailView(ConnectionMixin, DetailView):
     """One connection: whom it acts as, and what it may do."""
 
     template_name = "infisical_azure/connection_detail.html"
@@ -204,17 +260,6 @@ class AzureConnectionAddView(MicrosoftMixin, FormView):
         return own.filter(pk=pk).first()
 
 
-class ConnectionMixin(OrganizationMixin):
-    """The pages of one connection that are not generic views of it."""
-
-    @cached_property
-    def connection(self) -> AppConnection:
-        return get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs, connection=self.connection)
-
-
 class ConnectionReconnectView(ConnectionMixin, MicrosoftMixin, FormView):
     """Make the round trip again for a connection that is there: id, name and history stay."""
 
@@ -238,6 +283,14 @@ class ConnectionTestView(ConnectionMixin, TemplateView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         results = probe(self.connection)
+        failed = next((result for result in results if result.reason), None)
+        record(
+            Act.CONNECTION_TESTED,
+            self.connection,
+            user=request.user,
+            outcome=Outcome.FAILED if failed else Outcome.DONE,
+            correlation_id=failed.correlation_id if failed else "",
+        )
         self.connection.refresh_from_db()
         return self.render_to_response(self.get_context_data(results=results))
 
@@ -247,13 +300,21 @@ class ProblemView(OrganizationMixin, TemplateView):
 
     template_name = "infisical_azure/problem.html"
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        authorization = get_object_or_404(
-            Authorization.objects.exclude(problem=""),
-            pk=kwargs["pk"],
-            user=request.user.pk,
-            organization=self.organization,
+    @cached_property
+    def authorization(self) -> Authorization | None:
+        own = Authorization.objects.filter(
+            user=self.request.user.pk, organization=self.organization
         )
+        failed = own.exclude(problem="").select_related("connection")
+        return failed.filter(pk=self.kwargs["pk"]).first()
+
+    def find_connection(self) -> AppConnection | None:
+        return self.authorization.connection if self.authorization else None
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        authorization = self.authorization
+        if authorization is None:
+            raise Http404
         problem = problems.find(authorization.problem)
         context = self.get_context_data(
             authorization=authorization,
@@ -265,7 +326,7 @@ class ProblemView(OrganizationMixin, TemplateView):
         return self.render_to_response(context)
 
 
-class ConnectionUpdateView(OrganizationMixin, UpdateView):
+class ConnectionUpdateView(ConnectionMixin, UpdateView):
     """Change name and description."""
 
     permission = "change"
@@ -284,10 +345,14 @@ class ConnectionUpdateView(OrganizationMixin, UpdateView):
     def form_valid(self, form: Any) -> HttpResponse:
         try:
             with transaction.atomic(using=database()):
-                return super().form_valid(form)
+                response = super().form_valid(form)
+                if form.changed_data:
+                    before = form.initial["name"] if "name" in form.changed_data else ""
+                    record(Act.CONNECTION_EDITED, self.object, user=self.request.user, name=before)
         except IntegrityError:  # Somebody took the name since the form looked.
             form.add_error("name", form.name_taken())
             return self.form_invalid(form)
+        return response
 
     def get_success_url(self) -> str:
         message = _("The changes to %s are saved.") % self.object.name
@@ -308,15 +373,23 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         cloud = conf.clouds.get(self.connection.cloud)
         link = cloud.application_url(conf.client_id) if cloud else ""
-        return super().get_context_data(**kwargs, application_url=link)
+        return super().get_context_data(
+            **kwargs,
+            application_url=link,
+            rotations=self.connection.rotations.order_by("application_name", "pk"),
+            staying=removal.what_stays(self.connection),
+        )
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        if not rotation.end_all(self.connection):
-            form.add_error(None, obstacles.NOT_ALL_ENDED)
+        text = _("The connection %s is removed.")
+        try:
+            removal.remove(self.connection, user=cast("User", self.request.user))
+        except removal.RemovedBeforeError:
+            text = _("Somebody else has removed the connection %s.")
+        except removal.NotRemovedError as error:
+            form.add_error(None, error.advice)
             return self.form_invalid(form)
-        self.connection.delete()
-        message = _("The connection %s is removed.") % self.connection.name
-        messages.success(self.request, message, fail_silently=True)
+        messages.success(self.request, text % form.expected, fail_silently=True)
         return super().form_valid(form)
 
     def get_success_url(self) -> str:

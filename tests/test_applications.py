@@ -346,17 +346,6 @@ def test_secret_is_issued_and_shown_once(
     assert "by ada" in content
 
 
-def test_form_that_is_sent_twice_issues_one_secret(
-    browser: Browser, connection: AppConnection, microsoft: Microsoft
-) -> None:
-    attempt = str(uuid.uuid4())
-    add(browser, connection, attempt=attempt)
-    response = add(browser, connection, attempt=attempt)
-    assert response.status_code == 302
-    assert microsoft.count("add_password") == 1
-    assert "was sent before" in browser.get(response["Location"]).content.decode()
-
-
 @pytest.mark.parametrize(
     "form", [{"name": ""}, {"lifetime": "9999"}, {"attempt": "x"}, {"name": "x" * 121}]
 )

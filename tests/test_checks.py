@@ -14,10 +14,16 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from infisical_azure.checks import check_security, check_settings
+from infisical_azure.host import Host
 
 DOCS = Path(__file__).parent.parent / "docs" / "checks.rst"
 README = DOCS.parent.parent / "README.rst"
 KEY = "k" * 32
+
+
+class HostOfBefore(Host):
+    def has_permission(self, user: Any, perm: str, organization: Any) -> bool:  # type: ignore[override]
+        return True
 
 
 def ids() -> list[str]:
@@ -50,6 +56,7 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"HOST": "nowhere.Host"}}, ["E004"]),
         ({"INFISICAL_AZURE": {"HOST": "infisical_azure.clouds.Cloud"}}, ["E004"]),
         ({"INFISICAL_AZURE": {"HOST": "infisical_azure.conf.conf"}}, ["E004"]),
+        ({"INFISICAL_AZURE": {"HOST": "tests.test_checks.HostOfBefore"}}, ["E018"]),
         ({"INFISICAL_AZURE_ORGANIZATION_MODEL": "no.Model"}, ["E005"]),
         ({"INFISICAL_AZURE_ORGANIZATION_MODEL": "nonsense"}, ["E005"]),
         ({"SITE_URL": ""}, ["W005"]),
@@ -62,7 +69,12 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"CLOUDS": ["mars"]}}, ["E009"]),
         ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_cloud"]}}, ["E010"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"mine": "nowhere.hook"}}}, ["E016"]),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"a\nb": "tests.rotations.take"}}}, ["E016"]),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"": "tests.rotations.take"}}}, ["E016"]),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"x" * 65: "tests.rotations.take"}}}, ["E016"]),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"x" * 64: "tests.rotations.take"}}}, []),
         ({"INFISICAL_AZURE": {"ROTATION_PROOFS": 0, "REFRESH_WORKERS": 0}}, ["E017", "E017"]),
+        ({"INFISICAL_AZURE": {"HISTORY_DAYS": 0}}, ["E017"]),
         ({"ROOT_URLCONF": "tests.test_checks"}, ["E011"]),
         ({"ROOT_URLCONF": None}, []),
         ({"ROOT_URLCONF": "tests.urls_elsewhere"}, ["W006"]),

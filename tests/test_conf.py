@@ -108,6 +108,7 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
         "ROTATION_PROOF_PAUSE": 9,
         "WATCH_INTERVAL": 8,
         "EXPIRY_WARNINGS": [9, 10, 9],
+        "HISTORY_DAYS": 11,
     }
     assert set(settings.INFISICAL_AZURE) == set(DEFAULTS)
     assert conf.host == "some.Host"
@@ -119,6 +120,7 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
     assert conf.secret_hooks == {"vault": "some.hook"}
     assert (conf.rotation_proofs, conf.rotation_proof_pause) == (8, 9)
     assert (conf.watch_interval.total_seconds(), conf.expiry_warnings) == (8, (9, 10))
+    assert conf.history_kept == timedelta(days=11)
 
 
 def test_cloud_may_be_of_the_hosts_own(settings: Any) -> None:

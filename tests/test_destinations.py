@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
 from infisical_azure import watch
+from infisical_azure.clouds import BUILT_IN, Cloud
 from infisical_azure.models import AppConnection, Destination, Rotation
 from infisical_azure.signals import rotation_failed
 
@@ -138,6 +141,10 @@ def test_reference_is_a_choice_where_there_is_something_to_refer_to(
         ("app-configuration", "1team--store", "x", ""),
         ("app-configuration", "team-store", "100%", "name"),
         ("app-configuration", "team-store", "a/b:c", ""),
+        ("app-configuration", "team-store", "a\nb", "name"),
+        ("hook", "vaulty", "jobs", ""),
+        ("hook", "vaulty", "jobs\r\nmore", "name"),
+        ("hook", "elsewhere", "jobs", "place"),
     ],
 )
 def test_names_are_what_azure_allows(
@@ -146,6 +153,71 @@ def test_names_are_what_azure_allows(
     response = deliver_to(browser, rotation, kind=kind, place=place, name=name)
     found = list(response.context["form"].errors) if response.status_code == 200 else []
     assert found == [field] * bool(field)
+
+
+#: What would lead to another host, or to another path, if it were put into an address.
+ELSEWHERE = [
+    "", "evil.example/", "evil.example#", "evil.example?", "evil.example\\", "evil.example:443/",
+    "x@evil.example/", "x:y@evil.example#", "team.evil", "team.", ".", "..", "/../evil",
+    "127.0.0.1#", "[::1]/", "team%2eevil", "t\u00e9am", "team\u3002evil", "team\uff0fevil",
+    " team", "team ", "team\n", "te\tam", "te\x7fam", "{name}", "//evil.example/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ELSEWHERE[1::6])
+@pytest.mark.parametrize("kind", ["key-vault", "app-configuration", "key-vault-reference"])
+def test_no_row_sends_anything_to_another_host(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, kind: str, place: str
+) -> None:
+    if kind == "key-vault-reference":
+        Destination.objects.update(place=place)
+        row = refer(rotation)
+        rotation.destinations.update(delivered=None)
+    else:
+        Destination.objects.update(kind=kind, place=place)
+        row = rotation.destinations.get()
+    rotation.refresh_from_db()
+    advance(rotation, "failed")
+    assert rotation.problem == "delivery_failed"
+    sent = {kind for kind, _ in microsoft.requests} & {"vault", "vault_set", "store_set"}
+    assert sent == set()
+    hosts = {urlsplit(request.url).hostname for _, request in microsoft.requests}
+    assert hosts == {"login.microsoftonline.com", "graph.microsoft.com"}
+    row = rotation.destinations.filter(place=place).first() or row
+    with pytest.raises(ValidationError) as caught:
+        row.full_clean()
+    assert "place" in caught.value.message_dict
+
+
+@pytest.mark.parametrize("name", ["../keys/x", "x?y", "x/versions", "", "t\u00e9am", "a\n"])
+def test_no_row_writes_to_another_path_of_a_vault(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, name: str
+) -> None:
+    Destination.objects.update(name=name)
+    advance(rotation, "failed")
+    assert microsoft.count("vault_set") == 0
+    with pytest.raises(ValidationError, match="name"):
+        rotation.destinations.get().full_clean()
+
+
+def test_reference_leads_to_a_vault_of_the_same_rotation_only(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    reference = refer(rotation)
+    Destination.objects.exclude(pk=reference.pk).update(kind="hook", place="vaulty")
+    advance(rotation, "failed")
+    assert rotation.problem == "delivery_failed"
+    assert microsoft.count("store_set") == 0
+
+
+@pytest.mark.parametrize("cloud", BUILT_IN.values())
+def test_addresses_stay_in_the_domain_of_each_cloud(cloud: Cloud) -> None:
+    assert cloud.vault_url("team") == cloud.vaults.replace("{name}", "team")
+    assert cloud.store_url("team-store") == cloud.stores.replace("{name}", "team-store")
+    for name in ELSEWHERE:
+        for address in (cloud.vault_url, cloud.store_url):
+            with pytest.raises(ValueError, match=r"no name of a vault or store\.$"):
+                address(name)
 
 
 @pytest.mark.parametrize(

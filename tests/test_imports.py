@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resources": "clouds",
     "conf": "clouds secret",
     "fields": "conf exceptions secret",
-    "host": "conf",
+    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
     "transport": "anew conf deadlines exceptions secret",
@@ -37,77 +37,96 @@ MAY_IMPORT = {
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
     "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "fields models.connections models.explained models.leases",
-    "models.authorizations": ("clouds conf exceptions fields models.connections models.explained"),
-    "models.feeds": "conf",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
+    "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
-    "models": (
-        "models.authorizations models.connections models.feeds models.rotations "
-        "models.secret_events models.tokens models.watched_secrets"
-    ),
     "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
-    "health": "exceptions models problems secret",
-    "apart": "models",
-    "tokens": (
-        "apart conf entra exceptions health id_token models operator_client pauses refusals "
-        "resources secret signals turns"
-    ),
-    "flow": (
-        "clouds conf entra exceptions graph id_token models operator_client secret signals tokens"
-    ),
-    "news": "models signals",
-    "notices": "conf expiry health host models obstacles",
     "paging": "",
-    "expiry_warnings": "conf models signals",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "own_secret": "conf expiry graph models text",
-    "timeline": "expiry models.watched_secrets",
-    "spreadsheet": "expiry models",
-    "ical": "models",
     "connection_options": "",
     "expiry": "",
-    "obstacles": "exceptions health models problems",
-    "on_behalf": "exceptions graph models resources secret tokens",
-    "applications": "exceptions graph models on_behalf pauses",
-    "delivery": "conf data_planes exceptions models on_behalf resources secret",
-    "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+    "timeline": "expiry models.watched_secrets",
+    "non_atomic": "",
+    "management.unattended": "",
+    "management.commands": "",
+    "management": "",
+    "templatetags.infisical_azure": "host permissions",
+    "templatetags": "",
+    "": "",
+    "models.issued_secrets": "conf fields models.connections",
+    "models.history": "",
+    "models": (
+        "models.authorizations models.connections models.feeds models.history "
+        "models.issued_secrets models.rotations models.secret_events models.tokens "
+        "models.watched_secrets"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
-    "rotation_upkeep": "conf models rotation workers",
+    "health": "exceptions models problems secret",
+    "apart": "models",
+    "expiry_warnings": "conf models signals",
+    "own_secret": "conf expiry graph models text",
+    "spreadsheet": "expiry models",
+    "ical": "models",
+    "obstacles": "exceptions health models problems",
+    "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "probe": "conf exceptions health models on_behalf problems resources tokens",
+    "freshness": "conf models secret",
+    "history": "conf exceptions models text",
+    "news": "history models signals",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token models "
+        "operator_client secret signals"
+    ),
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
-    "views": (
-        "conf connection_options flow forms health host models non_atomic obstacles own_secret "
-        "paging probe problems resources rotation"
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "management.commands.infisical_azure_purge": "conf history",
+    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "refreshing": (
+        "apart conf entra exceptions freshness health id_token models operator_client "
+        "outcomes refusals turns"
     ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf host ical models timeline views",
-    "non_atomic": "",
-    "callback": "conf exceptions flow host models non_atomic problems",
-    "application_views": (
-        "applications exceptions expiry forms graph models non_atomic obstacles own_secret views"
+    "tokens": "conf exceptions freshness models refreshing resources secret",
+    "on_behalf": "exceptions graph models resources secret tokens",
+    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
+    "applications": "exceptions graph models on_behalf pauses",
+    "delivery": (
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": ("application_views callback expiring_views feed_views rotation_views views"),
-    "admin": "health models obstacles own_secret rotation",
+    "rotation_steps": (
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
+    ),
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
+    "rotation_upkeep": "conf models rotation workers",
+    "probe": "conf exceptions health models on_behalf problems resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
-    "tasks": "rotation_upkeep upkeep watch",
-    "management.unattended": "",
+    "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "management.commands": "",
-    "management": "",
-    "apps": "checks logs news notices signals",
-    "templatetags.infisical_azure": "host",
-    "templatetags": "",
-    "": "",
+    "issuing": "applications conf exceptions graph models",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "views": (
+        "conf connection_options flow forms health history host models non_atomic own_secret "
+        "paging permissions probe problems removal resources text"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "admin": "health history models obstacles own_secret removal",
+    "application_views": (
+        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
+        "own_secret problems text views"
+    ),
+    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
+    ),
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 

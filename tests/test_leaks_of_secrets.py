@@ -20,6 +20,9 @@ from infisical_azure.models import (
     AppConnection,
     Destination,
     HeldSecret,
+    HistoryEntry,
+    IssuedSecret,
+    IssuedValue,
     RotatedSecret,
     Rotation,
     SecretEvent,
@@ -61,7 +64,8 @@ def dumped(sinks: Sinks) -> None:
             for row in cursor.fetchall():
                 sinks.add(f"table {table}", str(row))
     for model in (
-        Destination, HeldSecret, RotatedSecret, Rotation, SecretEvent, WatchedSecret,
+        Destination, HeldSecret, HistoryEntry, IssuedSecret, IssuedValue, RotatedSecret, Rotation,
+        SecretEvent, WatchedSecret,
     ):  # fmt: skip
         for row in model._default_manager.all():
             sinks.add("repr", f"{row!r} {row} {row.__dict__} {getattr(row, 'secret', '')!r}")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from infisical_azure import tokens, upkeep
+from infisical_azure.exceptions import Reaction, TokenUnavailableError
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_added, connection_reconnected
 
 from .conftest import Browser
+from .held_tokens import age, expire
 from .hostapp.host import add_member, remove_member
 from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, TENANT, Microsoft, error
 
@@ -173,3 +181,122 @@ def test_reconnect_waits_for_the_operator(
     url = browser.url("connection_reconnect", connection.pk)
     assert "<code>SITE_URL</code>" in browser.get(url).content.decode()
     assert "authorization_url" not in browser.post(url, {"tenant": TENANT}).context
+
+
+# While the old grant is being refreshed
+
+
+def reconnect_as_someone_else(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    """Reconnect to another account, and refresh for it, whose fence is then the newest."""
+    microsoft.override.pop("token", None)
+    microsoft.claims, microsoft.me = {"oid": SOMEONE_ELSE}, {"id": SOMEONE_ELSE}
+    microsoft.token = {"access_token": "CANARY-else-1", "refresh_token": "CANARY-else-2"}
+    reconnect(browser, connection, may_switch="on")
+    microsoft.token = {"access_token": "CANARY-else-3", "refresh_token": "CANARY-else-4"}
+    RefreshToken.objects.update(due_at=timezone.now())
+    assert upkeep.refresh_one(connection.pk) == "refreshed"
+
+
+def during_the_next_request(microsoft: Microsoft, happen: Callable[[], None]) -> None:
+    def happen_once() -> None:
+        del microsoft.before["token"]
+        before = microsoft.claims, microsoft.me, microsoft.token, dict(microsoft.override)
+        happen()
+        microsoft.claims, microsoft.me, microsoft.token, microsoft.override = before
+
+    microsoft.before["token"] = happen_once
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["works", "fails"])
+def test_refresh_of_the_old_account_that_ends_late_changes_nothing(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft, fails: bool
+) -> None:
+    during_the_next_request(
+        microsoft, lambda: reconnect_as_someone_else(browser, connection, microsoft)
+    )
+    if fails:
+        microsoft.fail("token", 400, error(50173))
+    expire()
+    assert tokens.get_token(connection).reveal() == "CANARY-else-3"
+    row = RefreshToken.objects.get()
+    assert (row.secret.reveal(), row.revoked_at) == ("CANARY-else-4", None)
+    assert AccessToken.objects.get().secret.reveal() == "CANARY-else-3"
+    after = AppConnection.objects.get()
+    assert str(after.account_object_id) == SOMEONE_ELSE
+    assert (after.status, after.problem) == ("ready", "")
+
+
+def test_token_of_the_old_account_is_not_given_for_another_api(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    during_the_next_request(
+        microsoft, lambda: reconnect_as_someone_else(browser, connection, microsoft)
+    )
+    with pytest.raises(TokenUnavailableError) as caught:
+        tokens.get_token(connection, Resource.KEY_VAULT)
+    assert caught.value.reaction is Reaction.RETRY
+    assert AccessToken.objects.get().secret.reveal() == "CANARY-else-3"
+
+
+def test_fence_only_grows(browser: Browser, connection: AppConnection) -> None:
+    fences = [RefreshToken.objects.get().fence]
+    for _ in range(2):
+        expire()
+        tokens.get_token(connection)
+        fences.append(RefreshToken.objects.get().fence)
+        reconnect(browser, connection)
+        fences.append(RefreshToken.objects.get().fence)
+    assert fences == sorted(set(fences))
+
+
+def test_what_the_old_grant_had_is_gone(browser: Browser, connection: AppConnection) -> None:
+    tokens.get_token(connection, Resource.KEY_VAULT)
+    now = timezone.now()
+    RefreshToken.objects.update(
+        lease_until=now, revoked_at=now, next_try_at=now, failures=3, refused={"x": {}}
+    )
+    reconnect(browser, connection)
+    row = RefreshToken.objects.get()
+    assert (row.lease_until, row.revoked_at, row.next_try_at) == (None, None, None)
+    assert (row.failures, row.refused) == (0, {})
+    assert AccessToken.objects.get().secret.reveal() == "CANARY-second"
+
+
+def test_reconnect_without_lasting_access(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    fence = RefreshToken.objects.get().fence
+    microsoft.omit = {"refresh_token"}
+    reconnect(browser, connection)
+    row = RefreshToken.objects.get()
+    assert (row.secret, row.expires_at, row.due_at) == (None, None, None)
+    assert row.fence > fence
+    age()
+    assert tokens.get_token(connection).reveal() == "CANARY-second"
+    expire()
+    with pytest.raises(TokenUnavailableError) as caught:
+        tokens.get_token(connection)
+    assert caught.value.problem == "offline_access_missing"
+    assert upkeep.refresh_one(connection.pk) == "skipped"
+    microsoft.omit = set()
+    reconnect(browser, connection)
+    assert RefreshToken.objects.get().secret.reveal() == "CANARY-newer"
+
+
+def test_reconnect_mends_a_connection_whose_refresh_token_is_lost(
+    browser: Browser, connection: AppConnection
+) -> None:
+    RefreshToken.objects.all().delete()
+    reconnect(browser, connection)
+    assert RefreshToken.objects.get().secret.reveal() == "CANARY-newer"
+
+
+def test_removal_comes_after_what_is_being_saved(connection: AppConnection) -> None:
+    """A refresh locks the same row first, so that neither waits for the other for ever."""
+    with CaptureQueriesContext(database) as queries:
+        AppConnection.objects.all().delete()
+    writes = [one["sql"] for one in queries if one["sql"].startswith(("UPDATE", "DELETE"))]
+    assert writes[0].startswith('UPDATE "infisical_azure_refreshtoken"')
+    assert not RefreshToken.objects.exists()

@@ -342,7 +342,9 @@ class ForgetfulHost(Host):
     def get_organization(self, request: Any, key: str) -> Model:
         return self.current
 
-    def has_permission(self, user: Any, perm: str, organization: Model) -> bool:
+    def has_permission(
+        self, user: Any, permission: str, organization: Model, connection: Any
+    ) -> bool:
         return True
 
 
@@ -613,7 +615,9 @@ def test_unforeseen_error_is_explained_and_logged_without_its_text(
     browser: Browser, microsoft: Microsoft, caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = browser.begin().sent
-    with connection.execute_wrapper(Failing("INSERT INTO", error=ZeroDivisionError)):
+    with connection.execute_wrapper(
+        Failing('INSERT INTO "infisical_azure_appconnection"', error=ZeroDivisionError)
+    ):
         response = browser.come_back(sent)
     assert browser.problem(response) == "unexpected"
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]

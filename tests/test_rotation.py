@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
@@ -394,10 +395,29 @@ def test_r12_application_that_is_gone_stops_it_with_an_alarm(
 
 def test_r13_only_one_of_two_rotators_works(rotation: Rotation, azure: Azure) -> None:
     first, second = (Rotation.objects.get(pk=rotation.pk) for _ in range(2))
-    assert first.claim(timedelta(minutes=1))
-    assert not second.claim(timedelta(minutes=1))
+    assert Rotation.objects.claim(first, timedelta(minutes=1)).fence == 1
+    assert Rotation.objects.claim(second, timedelta(minutes=1)) is None
     assert engine.advance(rotation.pk) == "skipped"
     assert azure.ours == []
+
+
+def test_r13_what_another_noted_before_the_claim_counts(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    """The row was read while another had the lease, and is claimed once that one has failed."""
+    since = timezone.now() - timedelta(minutes=10)
+    done: list[bool] = []
+
+    def fail_as_another(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_rotation"') and not done:
+            done.append(True)
+            Rotation.objects.update(failures=3, failing_since=since)
+        return execute(sql, *args)
+
+    microsoft.fail("add_password", 503, "<html>")
+    with database.execute_wrapper(fail_as_another):
+        advance(rotation, "failed")
+    assert (rotation.failures, rotation.failing_since) == (4, since)
 
 
 @pytest.mark.parametrize("step", ["add_password", "proof", "vault_set"])
@@ -559,7 +579,7 @@ def test_refusals_of_a_store_are_told_apart(
     problem: str,
     pause: int | None,
 ) -> None:
-    rotation.destinations.update(kind="app-configuration")
+    rotation.destinations.update(kind="app-configuration", place="store")
     microsoft.fail("store_set", status, body, **headers)
     advance(rotation, "failed")
     assert rotation.problem == problem

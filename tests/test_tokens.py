@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,7 +21,9 @@ from django.utils import timezone
 
 from infisical_azure import health, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
+from infisical_azure.freshness import early
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.refusals import Refusal
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
 
@@ -122,7 +125,7 @@ def test_unknown_resource_is_refused(connection: AppConnection, resource: str) -
 def test_token_is_refreshed_early_at_random_in_the_last_fifth() -> None:
     issued = timezone.now()
     expires = issued + timedelta(minutes=60)
-    times = [tokens.early(issued, expires) for _ in range(200)]
+    times = [early(issued, expires) for _ in range(200)]
     assert all(timedelta(minutes=48) <= at - issued <= timedelta(minutes=57) for at in times)
     assert max(times) - min(times) > timedelta(minutes=6)
 
@@ -215,29 +218,6 @@ def test_64_scope_is_not_widened_and_a_narrower_grant_is_noted(
     assert "Application.ReadWrite.All" in [p.name for p in connection.missing_permissions]
 
 
-@pytest.mark.parametrize(
-    "claims", [{"oid": OTHER_TENANT}, {"tid": OTHER_TENANT}, {"oid": "no guid"}]
-)
-def test_31_65_other_identity_in_the_reply_is_quarantined(
-    connection: AppConnection, microsoft: Microsoft, claims: dict[str, str]
-) -> None:
-    microsoft.claims = claims
-    expire()
-    failure = refused(connection)
-    assert failure.reaction is Reaction.RECONNECT
-    assert connection.status == "needs-reconnect"
-    assert connection.problem == "identity_changed"
-    assert RefreshToken.objects.get().secret.reveal() == REFRESH_TOKEN
-
-
-def test_65_id_token_that_is_none_is_quarantined(
-    connection: AppConnection, microsoft: Microsoft
-) -> None:
-    microsoft.token |= {"id_token": "not.a.jwt"}
-    expire()
-    assert refused(connection).problem == "identity_changed"
-
-
 def test_24_66_invalid_grant_is_tried_once_and_then_needs_reconnect(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
@@ -296,7 +276,8 @@ def test_69_late_writer_can_not_overwrite(connection: AppConnection, microsoft: 
 
     microsoft.sign = be_overtaken
     expire()
-    assert refused(connection).reaction is Reaction.RECONNECT
+    # Somebody else has the connection in hand, so it needs no reconnect.
+    assert refused(connection).reaction is Reaction.RETRY
     assert RefreshToken.objects.get().secret.reveal() == "CANARY-newest"
     assert not AccessToken.objects.exists()
 
@@ -312,31 +293,6 @@ def test_70_refresh_token_goes_to_its_own_tenants_endpoint_only(
 
 
 # Fault rows
-
-
-def test_26_throttling_stops_the_whole_tenant_and_no_other(
-    connection: AppConnection, browser: Browser, microsoft: Microsoft
-) -> None:
-    microsoft.token = {}
-    browser.connect(name="same-tenant")
-    browser.connect(name="other-tenant", tenant=OTHER_TENANT)
-    same, other = (AppConnection.objects.get(name=n) for n in ("same-tenant", "other-tenant"))
-    microsoft.requests.clear()
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "120"})
-    expire()
-    now = timezone.now()
-    with time_machine.travel(now):
-        failure = refused(connection)
-    assert failure.problem == "throttled"
-    for seconds in (1, 60, 118):
-        with time_machine.travel(now + timedelta(seconds=seconds)):
-            for paused in (connection, same):
-                assert refused(paused).reaction is Reaction.RETRY
-    assert microsoft.count("token") == 1
-    del microsoft.override["token"]
-    assert tokens.get_token(other).reveal() == ACCESS_TOKEN
-    with time_machine.travel(now + timedelta(seconds=123)):
-        assert tokens.get_token(same).reveal() == ACCESS_TOKEN
 
 
 def test_27_failure_with_a_valid_token_left_does_not_reach_callers(
@@ -625,27 +581,6 @@ def test_refusal_that_nobody_asked_about_for_a_day_is_forgotten(
     assert connection.status == "ready"
 
 
-def test_other_connections_of_a_throttled_directory_say_why_they_wait(
-    browser: Browser, connection: AppConnection, microsoft: Microsoft
-) -> None:
-    browser.connect(name="same-directory")
-    other = AppConnection.objects.get(name="same-directory")
-    microsoft.fail("token", 429, error(90055), **{"Retry-After": "600"})
-    expire()
-    refused(connection)
-    microsoft.requests.clear()
-    failure = refused(other)
-    assert (failure.problem, failure.reaction) == ("throttled", Reaction.RETRY)
-    page = browser.post(browser.url("connection_test", other.pk)).content.decode()
-    assert ("Works" in page, "asks to wait" in page) == (False, True)
-    assert "asks to wait" in browser.get(browser.url("application_list", other.pk)).content.decode()
-    assert microsoft.requests == []
-    # A shorter pause of another one shortens nothing.
-    paused = RefreshToken.objects.get(pk=other.pk).next_try_at
-    RefreshToken.objects.pause(connection, timezone.now() + timedelta(seconds=5))
-    assert RefreshToken.objects.get(pk=other.pk).next_try_at == paused
-
-
 def test_answer_of_a_proxy_says_nothing_of_the_grant(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
@@ -748,19 +683,89 @@ def test_refresh_that_ended_before_the_claim_is_not_repeated(
 ) -> None:
     """Whether it ended before the row was read, or between that and the claim."""
     expire()
-    done = []
-
-    def finish_first(execute: Any, sql: str, *args: Any) -> Any:
-        is_about = '"infisical_azure_refreshtoken"' in sql.partition(" WHERE ")[0]
-        if sql.startswith(before) and is_about and not done:
-            done.append(True)
-            renew()
-        return execute(sql, *args)
-
-    with database.execute_wrapper(finish_first):
+    with once_before(before, renew):
         assert tokens.get_token(connection).reveal() == "CANARY-newest"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None
+
+
+@contextmanager
+def once_before(statement: str, happen: Callable[[], object]) -> Iterator[None]:
+    """Let something happen just before the first such statement about refresh tokens."""
+    done: list[bool] = []
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        is_about = '"infisical_azure_refreshtoken"' in sql.partition(" WHERE ")[0]
+        if sql.startswith(statement) and is_about and not done:
+            done.append(True)
+            happen()
+        return execute(sql, *args)
+
+    with database.execute_wrapper(watch):
+        yield
+
+
+def test_refresh_token_that_was_replaced_before_the_claim_is_not_sent(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    """The row was read while another had the lease, and is claimed once that one has saved."""
+    expire()
+    refusal = Refusal(
+        problem="consent_missing", reaction=Reaction.TENANT_ADMIN, status="ready",
+        correlation_id="", failures=0, until=timezone.now() + timedelta(minutes=5),
+    )  # fmt: skip
+
+    def save_as_another() -> None:
+        row = RefreshToken.objects.get()
+        row.secret, row.refused = "CANARY-replacement", {VAULT: refusal.written()}
+        row.save(update_fields=["secret", "refused"])
+
+    with once_before("UPDATE", save_as_another):
+        tokens.get_token(connection)
+    assert [form["refresh_token"] for form in microsoft.forms()] == ["CANARY-replacement"]
+    assert set(RefreshToken.objects.get().refused) == {VAULT}
+
+
+def test_what_was_refused_before_the_claim_is_not_asked_for_again(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    refusal = Refusal(
+        problem="consent_missing", reaction=Reaction.TENANT_ADMIN, status="ready",
+        correlation_id="", failures=0, until=timezone.now() + timedelta(minutes=5),
+    )  # fmt: skip
+    rows = RefreshToken.objects.all()
+    with once_before("UPDATE", lambda: rows.update(refused={VAULT: refusal.written()})):
+        assert refused(connection, Resource.KEY_VAULT).problem == "consent_missing"
+    assert microsoft.requests == []
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_refresh_in_the_background_that_has_just_been_done_is_not_repeated(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    rows, now = RefreshToken.objects.all(), timezone.now()
+    for later_due in (now + timedelta(hours=1), None):
+        rows.update(due_at=now - timedelta(minutes=1))
+        with once_before("UPDATE", lambda due_at=later_due: rows.update(due_at=due_at)):
+            assert upkeep.refresh_one(connection.pk) == "skipped"
+    assert microsoft.requests == []
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_cloud_that_was_disabled_leaves_no_lease(connection: AppConnection, settings: Any) -> None:
+    RefreshToken.objects.update(due_at=timezone.now())
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": ["china"]}
+    assert upkeep.refresh_one(connection.pk) == "failed"
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_early_refresh_leaves_a_token_that_another_is_at_alone(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    age()
+    RefreshToken.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+    assert tokens.get_token(connection).reveal() == ACCESS_TOKEN
+    assert microsoft.requests == []
 
 
 def test_database_that_fails_at_the_save_leaves_no_lease(

@@ -59,7 +59,8 @@ def test_row_that_somebody_else_has_claimed_since_is_left_to_them(
     def claim(execute: Any, sql: str, *args: Any) -> Any:
         if sql.startswith('UPDATE "infisical_azure_refreshtoken"') and not claimed:
             claimed.append(True)
-            assert RefreshToken.objects.get(pk=connections[0].pk).claim(timedelta(minutes=1))
+            row = RefreshToken.objects.get(pk=connections[0].pk)
+            assert RefreshToken.objects.claim(row, timedelta(minutes=1))
         return execute(sql, *args)
 
     claimed: list[bool] = []

@@ -273,7 +273,7 @@ def test_failure_that_nobody_foresaw_is_told_of_and_keeps_no_other_from_its_turn
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     heard = listen(rotation_failed)
-    rotation.destinations.update(place="no host")
+    microsoft.fail("vault_set", None, KeyError("CANARY"))
     hook = rotation.destinations.create(kind="hook", place="vaulty", name="jobs")
     advance(rotation, "failed")
     hook.refresh_from_db()
@@ -281,7 +281,7 @@ def test_failure_that_nobody_foresaw_is_told_of_and_keeps_no_other_from_its_turn
     assert (rotation.problem, len(heard)) == ("unforeseen", 1)
     assert rotation.wake_at
     assert rotation.wake_at > timezone.now()
-    assert "stopped: InvalidURL at " in caplog.text
+    assert "stopped: KeyError at " in caplog.text
     assert "CANARY" not in caplog.text
     content = browser.get(url(browser, rotation)).content.decode()
     assert "did not foresee" in content

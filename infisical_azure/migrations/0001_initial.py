@@ -36,6 +36,7 @@ class Migration(migrations.Migration):
                 ('tenant_name', models.CharField(blank=True, max_length=256, verbose_name='directory')),
                 ('tenant_domain', models.CharField(blank=True, max_length=256, verbose_name='directory domain')),
                 ('account_object_id', models.UUIDField(verbose_name='account object ID')),
+                ('account_subject', models.CharField(blank=True, editable=False, max_length=255)),
                 ('account_name', models.CharField(blank=True, max_length=256, verbose_name='account name')),
                 ('account_username', models.CharField(blank=True, max_length=256, verbose_name='account')),
                 ('granted_scopes', models.JSONField(default=list, verbose_name='granted permissions')),
@@ -52,6 +53,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'app connection',
                 'verbose_name_plural': 'app connections',
+                'permissions': (('manage_client_secrets', 'Can issue and remove client secrets'), ('manage_rotations', 'Can manage rotations and their destinations')),
             },
         ),
         migrations.CreateModel(
@@ -78,13 +80,34 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='IssuedSecret',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('application_id', models.UUIDField(verbose_name="application's object ID")),
+                ('app_id', models.UUIDField(verbose_name='application (client) ID')),
+                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
+                ('name', models.CharField(max_length=256, verbose_name='name')),
+                ('state', models.CharField(choices=[('asked', 'Under way'), ('issued', 'Issued'), ('uncertain', 'Uncertain: Microsoft did not answer')], default='asked', max_length=16, verbose_name='state')),
+                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
+                ('asked_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='asked for')),
+                ('expires_at', models.DateTimeField(verbose_name='expires')),
+                ('removed_at', models.DateTimeField(null=True, verbose_name='removed')),
+                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='issued_secrets', to='infisical_azure.appconnection')),
+                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'verbose_name': 'issued client secret',
+                'verbose_name_plural': 'issued client secrets',
+            },
+        ),
+        migrations.CreateModel(
             name='RefreshToken',
             fields=[
                 ('lease_until', models.DateTimeField(editable=False, null=True)),
                 ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('connection', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='refresh_token', serialize=False, to='infisical_azure.appconnection')),
-                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), verbose_name='refresh token')),
-                ('expires_at', models.DateTimeField(verbose_name='expires')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), null=True, verbose_name='refresh token')),
+                ('expires_at', models.DateTimeField(null=True, verbose_name='expires')),
                 ('due_at', models.DateTimeField(db_index=True, null=True, verbose_name='next refresh')),
                 ('revoked_at', models.DateTimeField(null=True, verbose_name='refused since')),
                 ('next_try_at', models.DateTimeField(null=True, verbose_name='paused until')),
@@ -108,6 +131,10 @@ class Migration(migrations.Migration):
                 ('refresh_at', models.DateTimeField(verbose_name='refreshed from')),
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('used_at', models.DateTimeField(null=True, verbose_name='last used')),
+                ('forced_at', models.DateTimeField(editable=False, null=True)),
+                ('tested_at', models.DateTimeField(editable=False, null=True)),
+                ('test_problem', models.CharField(blank=True, editable=False, max_length=64)),
+                ('test_correlation_id', models.CharField(blank=True, editable=False, max_length=64)),
                 ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='access_tokens', to='infisical_azure.appconnection')),
             ],
             options={
@@ -167,6 +194,50 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='HistoryEntry',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('at', models.DateTimeField(db_index=True, default=django.utils.timezone.now, verbose_name='when')),
+                ('act', models.CharField(choices=[('connection-added', 'Add connection'), ('connection-edited', 'Edit connection'), ('connection-reconnected', 'Reconnect'), ('connection-removed', 'Remove connection'), ('connection-tested', 'Test connection'), ('connection-broken', 'Connection broken'), ('connection-recovered', 'Connection works again'), ('signed-in', 'Sign in at Microsoft'), ('secret-issued', 'Issue client secret'), ('secret-shown', 'Show value of client secret'), ('secret-removed', 'Remove client secret'), ('secret-gone', 'Client secret is gone from the directory'), ('rotation-added', 'Set up rotation'), ('rotation-edited', 'Change rotation'), ('rotation-paused', 'Pause rotation'), ('rotation-resumed', 'Resume rotation'), ('rotation-requested', 'Rotate now'), ('rotation-ended', 'End rotation'), ('rotation-failed', 'Rotation fails'), ('rotation-recovered', 'Rotation works again'), ('secret-rotated', 'Rotate client secret'), ('destination-added', 'Add destination'), ('destination-removed', 'Remove destination'), ('secret-delivered', 'Deliver client secret'), ('feed-added', 'Make calendar link'), ('feed-removed', 'Remove calendar link')], max_length=32, verbose_name='act')),
+                ('outcome', models.CharField(choices=[('begun', 'Under way'), ('done', 'Done'), ('failed', 'Failed'), ('uncertain', 'Uncertain: Microsoft did not answer')], default='done', max_length=16, verbose_name='outcome')),
+                ('actor_id', models.CharField(blank=True, max_length=64, verbose_name='ID of the person')),
+                ('actor', models.CharField(blank=True, max_length=256, verbose_name='who')),
+                ('organization_id', models.CharField(max_length=64, verbose_name="organization's ID")),
+                ('connection_id', models.UUIDField(null=True, verbose_name="connection's ID")),
+                ('connection_name', models.CharField(blank=True, max_length=64, verbose_name='connection')),
+                ('application_id', models.UUIDField(null=True, verbose_name="application's object ID")),
+                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
+                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
+                ('rotation_id', models.UUIDField(null=True, verbose_name="rotation's ID")),
+                ('destination_id', models.UUIDField(null=True, verbose_name="destination's ID")),
+                ('name', models.CharField(blank=True, max_length=256, verbose_name='name')),
+                ('problem', models.CharField(blank=True, max_length=64, verbose_name='problem')),
+                ('correlation_id', models.CharField(blank=True, max_length=64, verbose_name='correlation ID')),
+                ('attempt', models.UUIDField(editable=False, null=True)),
+            ],
+            options={
+                'verbose_name': 'history entry',
+                'verbose_name_plural': 'history',
+                'ordering': ['-at', '-pk'],
+                'default_permissions': ('view',),
+                'base_manager_name': 'objects',
+                'indexes': [models.Index(fields=['connection_id', '-at', '-id'], name='infisical_azure_of_connection'), models.Index(fields=['connection_id', 'application_id', '-at', '-id'], name='infisical_azure_of_application'), models.Index(fields=['rotation_id', '-at', '-id'], name='infisical_azure_of_rotation')],
+                'constraints': [models.UniqueConstraint(fields=('attempt', 'outcome'), name='infisical_azure_attempt_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='IssuedValue',
+            fields=[
+                ('of', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='value', serialize=False, to='infisical_azure.issuedsecret')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'user_id', 'organization_id'), verbose_name='client secret')),
+                ('kept_until', models.DateTimeField(db_index=True)),
+            ],
+            options={
+                'verbose_name': 'value of an issued client secret',
+                'verbose_name_plural': 'values of issued client secrets',
+            },
+        ),
+        migrations.CreateModel(
             name='Rotation',
             fields=[
                 ('problem', models.CharField(blank=True, max_length=64, verbose_name='problem')),
@@ -211,7 +282,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('key-vault', 'Key Vault secret'), ('app-configuration', 'App Configuration key-value'), ('key-vault-reference', 'App Configuration reference to Key Vault'), ('hook', 'This site')], max_length=32, verbose_name='kind')),
-                ('place', models.CharField(blank=True, max_length=64, verbose_name='vault or store')),
+                ('place', models.CharField(max_length=64, verbose_name='vault or store')),
                 ('name', models.CharField(max_length=256, verbose_name='name')),
                 ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
                 ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
@@ -277,6 +348,16 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='feed',
             constraint=models.UniqueConstraint(fields=('organization', 'created_by'), name='infisical_azure_feed_once'),
+        ),
+        migrations.AddField(
+            model_name='issuedvalue',
+            name='organization',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model),
+        ),
+        migrations.AddField(
+            model_name='issuedvalue',
+            name='user',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddConstraint(
             model_name='rotation',

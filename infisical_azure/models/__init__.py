@@ -5,6 +5,8 @@ from __future__ import annotations
 from .authorizations import Authorization
 from .connections import AppConnection, database, validate_name
 from .feeds import Feed
+from .history import HistoryEntry
+from .issued_secrets import IssuedSecret, IssuedValue
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
 from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
@@ -18,6 +20,9 @@ __all__ = [
     "Destination",
     "Feed",
     "HeldSecret",
+    "HistoryEntry",
+    "IssuedSecret",
+    "IssuedValue",
     "RefreshToken",
     "RotatedSecret",
     "Rotation",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router
-from django.db.models import Max, Min, Q
+from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,9 @@ from ..conf import conf
 from ..exceptions import Fault
 from ..permissions import Permission
 from .explained import Explained
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 validate_name = RegexValidator(
     r"\A[a-z0-9]+(?:-[a-z0-9]+)*\Z",
@@ -91,6 +94,8 @@ class AppConnection(Explained):
     tenant_name = models.CharField(_("directory"), max_length=256, blank=True)
     tenant_domain = models.CharField(_("directory domain"), max_length=256, blank=True)
     account_object_id = models.UUIDField(_("account object ID"))
+    account_subject = models.CharField(max_length=255, blank=True, editable=False)
+    """The id token's ``sub``, which every later one must have as well."""
     account_name = models.CharField(_("account name"), max_length=256, blank=True)
     account_username = models.CharField(_("account"), max_length=256, blank=True)
     granted_scopes = models.JSONField(_("granted permissions"), default=list)
@@ -115,15 +120,26 @@ class AppConnection(Explained):
     #: What a round trip writes.
     GRANT_FIELDS = (
         *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
-        *("account_name", "account_username", "connected_by", "connected_at", "updated_at"),
+        *(
+            "account_subject",
+            "account_name",
+            "account_username",
+            "connected_by",
+            "connected_at",
+            "updated_at",
+        ),
         *("granted_scopes", *STATUS_FIELDS),
     )
 
     objects = AppConnectionQuerySet.as_manager()
 
+    removed_by: AbstractBaseUser | AnonymousUser | None = None
+    """Set it before `delete`, for the history."""
+
     class Meta:
         verbose_name = _("app connection")
         verbose_name_plural = _("app connections")
+        permissions = permissions.DECLARED
         constraints = [
             models.UniqueConstraint(
                 fields=["organization", "name"], name="infisical_azure_name_once"
@@ -132,6 +148,16 @@ class AppConnection(Explained):
 
     def __str__(self) -> str:
         return self.name
+
+    def lock(self) -> bool:
+        """
+        Lock the row until the transaction ends; return False where it is gone.
+
+        Issuing a client secret and removing the connection wait for each other here.
+        Whoever locks the refresh token's row as well locks that first.
+        """
+        rows = AppConnection.objects.filter(pk=self.pk)
+        return bool(rows.update(updated_at=F("updated_at")))
 
     @property
     def missing_permissions(self) -> tuple[Permission, ...]:

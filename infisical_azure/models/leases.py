@@ -17,6 +17,19 @@ class LeasedQuerySet(models.QuerySet[Any]):
         """Those that nobody works on at the moment."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now))
 
+    def claim(self, row: Leased, lease: timedelta) -> Any:
+        """
+        Take the right to work on a row and return it as it is read under the claim.
+
+        Return None where somebody has it, or has had it since `row` was read. Of `row`
+        only the key and the fence count: the rest of it may be older than the claim.
+        """
+        now, fence = timezone.now(), row.fence + 1
+        same = self.free(now).filter(pk=row.pk, fence=row.fence)
+        if not same.update(lease_until=now + lease, fence=fence):
+            return None
+        return self.filter(pk=row.pk, fence=fence).first()
+
 
 class Leased(models.Model):
     """
@@ -31,16 +44,6 @@ class Leased(models.Model):
 
     class Meta:
         abstract = True
-
-    def claim(self, lease: timedelta) -> bool:
-        """Take the right to work on it, unless somebody has had it since this row was read."""
-        now = timezone.now()
-        rows: LeasedQuerySet = type(self)._default_manager.all()  # type: ignore[assignment]
-        same = rows.free(now).filter(pk=self.pk, fence=self.fence)
-        if not same.update(lease_until=now + lease, fence=self.fence + 1):
-            return False
-        self.fence += 1
-        return True
 
     def release(self) -> None:
         """Give the lease back without a result, if it is still ours."""

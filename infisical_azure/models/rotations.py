@@ -7,11 +7,15 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from ..clouds import is_store, is_vault, is_vault_secret
+from ..conf import conf
 from ..fields import EncryptedTextField
 from .connections import AppConnection
 from .explained import Explained
@@ -19,6 +23,8 @@ from .leases import Leased, LeasedQuerySet
 
 #: What the names of rotated client secrets begin with in Azure.
 MARK = "rotation "
+#: As many characters the name of a vault, a store or a hook may have.
+LONGEST_PLACE = 64
 
 
 class RotationQuerySet(LeasedQuerySet):
@@ -186,7 +192,7 @@ class Destination(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     rotation = models.ForeignKey(Rotation, models.CASCADE, related_name="destinations")
     kind = models.CharField(_("kind"), max_length=32, choices=Kind.choices)
-    place = models.CharField(_("vault or store"), max_length=64, blank=True)
+    place = models.CharField(_("vault or store"), max_length=LONGEST_PLACE)
     """The vault's or store's name, without the domain; the hook's name for a hook."""
     name = models.CharField(_("name"), max_length=256)
     """Of the secret in the vault, or the key in the store."""
@@ -213,6 +219,28 @@ class Destination(models.Model):
     def __str__(self) -> str:
         label = f" ({self.label})" if self.label else ""
         return f"{self.place} / {self.name}{label}"
+
+    def clean(self) -> None:
+        """Refuse names that would lead elsewhere, or that nothing there can have."""
+        errors: dict[str, str | Promise] = {}
+        Kind = self.Kind
+        in_store = self.kind in {Kind.APP_CONFIGURATION, Kind.REFERENCE}
+        if self.kind == Kind.HOOK:
+            if self.place and self.place not in conf.secret_hooks:
+                errors["place"] = _("This site takes it as: %s.") % ", ".join(conf.secret_hooks)
+        elif in_store and self.place and not is_store(self.place):
+            errors["place"] = _("A store's name has 5 to 50 letters, digits and hyphens.")
+        elif self.kind == Kind.KEY_VAULT and self.place and not is_vault(self.place):
+            errors["place"] = _("A vault's name has 3 to 24 letters, digits and hyphens.")
+        if self.kind == Kind.KEY_VAULT and self.name and not is_vault_secret(self.name):
+            errors["name"] = _("A vault's secrets have letters, digits and hyphens.")
+        if in_store and (self.name in {".", ".."} or "%" in self.name):
+            errors["name"] = _("App Configuration allows no such key.")
+        for field in ("name", "label"):
+            if not getattr(self, field).isprintable():
+                errors[field] = _("Use no line breaks or other invisible characters.")
+        if errors:
+            raise ValidationError(errors)
 
     @property
     def is_last(self) -> bool:

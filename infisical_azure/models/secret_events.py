@@ -13,11 +13,7 @@ from .connections import AppConnection
 
 
 class SecretEvent(models.Model):
-    """
-    One act on one client secret, written before it is tried; never its value.
-
-    The id is the form's that was submitted, so that no form issues two secrets.
-    """
+    """One act on one client secret, written before it is tried; never its value."""
 
     class Act(models.TextChoices):
         ISSUE = "issue", _("Issued")
@@ -64,4 +60,5 @@ class SecretEvent(models.Model):
     def end(self, outcome: Outcome, key_id: uuid.UUID | None = None) -> None:
         """Save how it went."""
         self.outcome, self.key_id = outcome, key_id or self.key_id
-        self.save(update_fields=["outcome", "key_id"])
+        # An UPDATE: its connection may be gone by now, and it with it.
+        SecretEvent.objects.filter(pk=self.pk).update(outcome=outcome, key_id=self.key_id)

@@ -6,12 +6,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, transaction
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from ..fields import EncryptedTextField
-from .connections import AppConnection
+from .connections import AppConnection, database
 from .leases import Leased, LeasedQuerySet
 
 
@@ -33,17 +33,43 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
         may_be_tried = Q(next_try_at=None) | Q(next_try_at__lte=now)
         return super().free(now).filter(may_be_tried, revoked_at=None)
 
+    def replace(self, row: RefreshToken) -> None:
+        """
+        Put the refresh token of a new grant in the old one's place, and raise the fence.
+
+        Whoever began anything with the old grant can save nothing of it from then on.
+        """
+        fields = [one for one in row._meta.concrete_fields if not one.primary_key]
+        values = {one.name: one.pre_save(row, add=False) for one in fields}
+        if not self.filter(pk=row.pk).update(**values | {"fence": F("fence") + 1}):
+            row.save(force_insert=True)
+
+    def overtake(self, connection: AppConnection) -> None:
+        """Let nobody save what was begun for a connection; locks the row until the commit."""
+        self.filter(pk=connection.pk).update(fence=F("fence") + 1)
+
     def to_refresh(self) -> RefreshTokenQuerySet:
-        """Read all that a refresh needs along."""
-        return self.with_secret().select_related("connection")
+        """Read all that a refresh needs along, the access tokens as well."""
+        rows = self.with_secret().select_related("connection")
+        return rows.prefetch_related("connection__access_tokens")
 
     def pause(self, connection: AppConnection, until: datetime) -> None:
-        """Let nobody ask for this tenant before then: it is the tenant that is throttled."""
-        tenant = AppConnection.objects.filter(
-            cloud=connection.cloud, tenant_id=connection.tenant_id
+        """
+        Let the organization's other connections to the same tenant wait until then.
+
+        Never those of another organization: it must not wait for what this one did.
+        """
+        neighbours = AppConnection.objects.filter(
+            organization=connection.organization_id,
+            cloud=connection.cloud,
+            tenant_id=connection.tenant_id,
         )
         sooner = Q(next_try_at=None) | Q(next_try_at__lt=until)
-        self.filter(sooner, connection__in=tenant).update(next_try_at=until)
+        rows = self.filter(sooner, connection__in=neighbours)
+        with transaction.atomic(using=database()):
+            # Two that are throttled at once would wait for each other's rows for ever.
+            free = rows.select_for_update(skip_locked=True).values_list("pk", flat=True)
+            self.filter(pk__in=list(free)).update(next_try_at=until)
 
 
 class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
@@ -59,7 +85,11 @@ class _RefreshTokenManager(models.Manager.from_queryset(RefreshTokenQuerySet)): 
 
 
 class RefreshToken(Leased):
-    """What new access tokens are asked with; one serves every resource."""
+    """
+    What new access tokens are asked with; one serves every resource.
+
+    The row lives as long as its connection, so that its fence only ever grows.
+    """
 
     #: 90 days for web redirect URIs (entra-docs ``refresh-tokens``); Entra doesn't tell.
     LIFETIME = timedelta(days=90)
@@ -69,8 +99,9 @@ class RefreshToken(Leased):
     connection = models.OneToOneField(
         AppConnection, models.CASCADE, primary_key=True, related_name="refresh_token"
     )
-    secret = EncryptedTextField(_("refresh token"))
-    expires_at = models.DateTimeField(_("expires"))
+    secret = EncryptedTextField(_("refresh token"), null=True)
+    """None, as is its expiry, where Microsoft granted no access beyond the first hour."""
+    expires_at = models.DateTimeField(_("expires"), null=True)
     due_at = models.DateTimeField(_("next refresh"), null=True, db_index=True)
     revoked_at = models.DateTimeField(_("refused since"), null=True)
     next_try_at = models.DateTimeField(_("paused until"), null=True)
@@ -101,6 +132,12 @@ class AccessToken(models.Model):
     refresh_at = models.DateTimeField(_("refreshed from"))
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("last used"), null=True)
+    forced_at = models.DateTimeField(null=True, editable=False)
+    """When it last replaced a token that had time left."""
+    tested_at = models.DateTimeField(null=True, editable=False)
+    test_problem = models.CharField(max_length=64, blank=True, editable=False)
+    """How the last test ended: empty where it worked; see `probe`."""
+    test_correlation_id = models.CharField(max_length=64, blank=True, editable=False)
 
     objects = _SecretManager()
 

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.urls import reverse
 
 from ..host import get_host
+from ..permissions import ASKED
 
 register = template.Library()
 
@@ -24,9 +25,7 @@ def app_connections_tab(context: dict[str, Any], organization: Model) -> dict[st
     host = get_host()
     match = request.resolver_match
     return {
-        "is_visible": host.has_permission(
-            request.user, "infisical_azure.view_appconnection", organization
-        ),
+        "is_visible": host.has_permission(request.user, ASKED["view"], organization, None),
         "url": reverse("infisical_azure:connection_list", args=[host.get_key(organization)]),
         "is_current": bool(match) and match.namespace.split(":")[-1] == "infisical_azure",
     }

@@ -93,7 +93,7 @@ def test_keyboard_adds_and_removes_a_client_secret(
     press(adam, adam.button("Add client secret"), "Space")
     expect(adam.field("Value")).to_be_visible()
     tab_to(adam, adam.field("Value"))
-    press(adam, adam.link("Done: I have saved it"))
+    press(adam, adam.button("Done: I have saved it"))
     opener = adam.link("Remove kiosk")
     press(adam, opener)
     field = adam.field("Type the name to confirm")

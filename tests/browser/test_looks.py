@@ -202,7 +202,7 @@ def test_pages_of_a_client_secret(adam: Person) -> None:
     adam.button("Add client secret").click()
     expect(adam.field("Value")).to_be_visible()
     look(adam.page)
-    adam.link("Done: I have saved it").click()
+    adam.button("Done: I have saved it").click()
     adam.site.standin.fault("graph_add_forbidden")
     adam.link("Add client secret").click()
     adam.field("Name").fill("refused")

@@ -10,14 +10,13 @@ from django.http import Http404
 from organizations.models import Organization
 
 from example_project.host import OrganizationsHost
+from infisical_azure.permissions import ASKED
 
 if TYPE_CHECKING:
     from django.test import RequestFactory
     from pytest_django import DjangoAssertNumQueries
 
-PERMISSIONS = [
-    f"infisical_azure.{verb}_appconnection" for verb in ("view", "add", "change", "delete")
-]
+PERMISSIONS = list(ASKED.values())
 MANAGERS = {("olivia", "tailspin-toys"), ("adam", "tailspin-toys"), ("nora", "northwind-traders")}
 VISITORS = {("mia", "tailspin-toys"), ("adam", "northwind-traders")}
 SLUGS = ("tailspin-toys", "northwind-traders")
@@ -30,7 +29,7 @@ def test_owners_and_admins_manage_connections(people: dict[str, User], perm: str
         (username, slug)
         for username, user in people.items()
         for slug in SLUGS
-        if host.has_permission(user, perm, Organization.objects.get(slug=slug))
+        if host.has_permission(user, perm, Organization.objects.get(slug=slug), None)
     }
     assert allowed == MANAGERS | {("sam", slug) for slug in SLUGS}
 
@@ -38,20 +37,20 @@ def test_owners_and_admins_manage_connections(people: dict[str, User], perm: str
 def test_unknown_permission_is_refused(people: dict[str, User]) -> None:
     organization = Organization.objects.get(slug="tailspin-toys")
     for user in people.values():
-        assert not OrganizationsHost().has_permission(user, "auth.view_user", organization)
+        assert not OrganizationsHost().has_permission(user, "auth.view_user", organization, None)
 
 
 def test_anonymous_and_inactive_people_are_refused(people: dict[str, User]) -> None:
     organization = Organization.objects.get(slug="tailspin-toys")
     people["olivia"].is_active = people["sam"].is_active = False
     for user in (AnonymousUser(), people["olivia"], people["sam"]):
-        assert not OrganizationsHost().has_permission(user, PERMISSIONS[0], organization)
+        assert not OrganizationsHost().has_permission(user, PERMISSIONS[0], organization, None)
 
 
 def test_owner_without_admin_mark_still_manages(people: dict[str, User]) -> None:
     organization = Organization.objects.get(slug="tailspin-toys")
     organization.organization_users.update(is_admin=False)
-    assert OrganizationsHost().has_permission(people["olivia"], PERMISSIONS[0], organization)
+    assert OrganizationsHost().has_permission(people["olivia"], PERMISSIONS[0], organization, None)
 
 
 def test_strangers_get_404(people: dict[str, User], rf: RequestFactory) -> None:
@@ -91,7 +90,7 @@ def test_one_query_answers_all_questions_of_a_page(
     with django_assert_num_queries(1):
         organization = host.get_organization(request, "tailspin-toys")
         for perm in PERMISSIONS:
-            assert host.has_permission(request.user, perm, organization)
+            assert host.has_permission(request.user, perm, organization, None)
 
 
 def test_answer_for_one_person_is_not_given_to_another(
@@ -100,4 +99,4 @@ def test_answer_for_one_person_is_not_given_to_another(
     host, request = OrganizationsHost(), rf.get("/")
     request.user = people["olivia"]
     organization = host.get_organization(request, "tailspin-toys")
-    assert not host.has_permission(people["mia"], PERMISSIONS[0], organization)
+    assert not host.has_permission(people["mia"], PERMISSIONS[0], organization, None)

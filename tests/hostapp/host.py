@@ -11,14 +11,15 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest
 
 from infisical_azure.host import GroupHost, Host
+from infisical_azure.permissions import ASKED
 
 from .models import Membership, Organization
 
-ACTIONS = "view add change delete"
+ACTIONS = "view add change delete manage_client_secrets manage_rotations"
 
 
 class UuidHost(Host):
-    """Membership rows say which of the four actions a person may do."""
+    """Membership rows say which of the actions a person may do."""
 
     def get_organization(self, request: HttpRequest, key: str) -> Model:
         try:
@@ -29,14 +30,16 @@ class UuidHost(Host):
             raise Http404
         return found
 
-    def has_permission(self, user: Any, perm: str, organization: Model) -> bool:
+    def has_permission(
+        self, user: Any, permission: str, organization: Model, connection: Any
+    ) -> bool:
         rows = Membership.objects.filter(organization=organization, user=user)
         actions = rows.values_list("actions", flat=True).first() or ""
-        return perm.removeprefix("infisical_azure.").split("_")[0] in actions.split()
+        return permission in [ASKED[action] for action in actions.split()]
 
 
 class IntegerHost(Host):
-    """django-organizations: everybody of an organization with a right of Django's may."""
+    """django-organizations: an organization's admins may what Django's permissions say."""
 
     def get_organization(self, request: HttpRequest, key: str) -> Model:
         from organizations.models import Organization as Tenancy
@@ -46,8 +49,10 @@ class IntegerHost(Host):
             raise Http404
         return found
 
-    def has_permission(self, user: Any, perm: str, organization: Model) -> bool:
-        return user.has_perm(perm)
+    def has_permission(
+        self, user: Any, permission: str, organization: Any, connection: Any
+    ) -> bool:
+        return organization.is_admin(user) and user.has_perm(permission)
 
 
 def make_organization(name: str) -> Model:
@@ -66,12 +71,14 @@ def add_member(organization: Model, user: Any, actions: str = ACTIONS) -> None:
     if settings.ORGANIZATION == "uuid":
         Membership.objects.create(organization=organization, user=user, actions=actions)
         return
+    names = [ASKED[action].split(".")[1] for action in actions.split()]
+    granted = Permission.objects.filter(codename__in=names)
     if settings.ORGANIZATION == "group":
         user.groups.add(organization)
+        organization.permissions.set(granted)  # For all its members: there is no other way.
     else:
-        organization.add_user(user)
-    names = [f"{action}_appconnection" for action in actions.split()]
-    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+        organization.add_user(user, is_admin=bool(actions))
+        user.user_permissions.set(granted)
 
 
 def remove_member(organization: Model, user: Any) -> None:

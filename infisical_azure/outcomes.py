@@ -1,0 +1,158 @@
+"""What a refresh has led to, saved by the holder of the newest fence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from .entra import TokenReply
+from .exceptions import Fault, Reaction, TokenUnavailableError
+from .freshness import Wish, early, held_by, keep_alive_at
+from .health import Diagnosis
+from .history import Act, Outcome, record
+from .models import AccessToken, AppConnection, RefreshToken, database
+from .pauses import pause_after
+from .refusals import Kept, note_refusals, refused_anew, remaining
+from .signals import connection_broken, connection_recovered
+
+_SHORTEST_PAUSE = timedelta(seconds=30)
+_LONGEST_PAUSE = timedelta(minutes=30)
+_PAUSES = {
+    Reaction.OPERATOR: timedelta(minutes=5),
+    Reaction.TENANT_ADMIN: timedelta(minutes=5),
+}
+# A tenant that throttles its connection is likely to throttle the next one, too.
+_NEIGHBOURS_WAIT = timedelta(seconds=30)
+# A connection that was used so lately is kept fresh in the background.
+_IN_USE = timedelta(days=1)
+
+
+def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None:
+    """Save a reply unless the fence is no longer the newest; then return None."""
+    held = held_by(row)
+    now, audience = timezone.now(), wish.audience
+    refresh_at = early(reply.issued_at, reply.expires_at)
+    expires_at = now + RefreshToken.LIFETIME if reply.refresh_token else row.expires_at
+    is_used = any(one.used_at and one.used_at > now - _IN_USE for one in held)
+    refused = remaining(row, audience)
+    values: dict[str, Any] = {
+        "refused": refused,
+        "lease_until": None,
+        "next_try_at": None,
+        "failures": 0,
+        "expires_at": expires_at,
+        "due_at": refresh_at if is_used else keep_alive_at(expires_at),
+    }
+    if reply.refresh_token is not None:
+        row.secret = reply.refresh_token
+        values["secret"] = RefreshToken._meta.get_field("secret").pre_save(row, add=False)
+    with transaction.atomic(using=database()):
+        # This UPDATE locks the row, so what follows is decided here.
+        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
+            return None
+        # Only the holder of the newest fence writes these rows, and it is ours.
+        same = (one for one in held if one.resource == audience)
+        access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
+        access.secret = reply.access_token
+        access.scopes = list(reply.scopes)
+        access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
+        access.refresh_at = refresh_at
+        # Without a use of ours not used_at, which others note meanwhile.
+        written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
+        if wish.is_for_use:  # Those who wait for it need not note it each.
+            access.used_at = now
+            written.append("used_at")
+        if wish.issued_after is not None:
+            access.forced_at = now
+            written.append("forced_at")
+        access.save(update_fields=None if access._state.adding else written)
+        _note_success(row.connection, reply, audience, refused)
+    return access
+
+
+def _note_success(
+    connection: AppConnection,
+    reply: TokenReply,
+    audience: str,
+    refused: Kept,
+) -> None:
+    before = connection.granted_scopes, connection.status, connection.problem
+    was_broken = connection.is_broken
+    if audience == connection.find_cloud().graph_audience:
+        connection.granted_scopes = sorted([*reply.scopes, "offline_access"])
+    if not note_refusals(connection, refused):
+        connection.note_granted(connection.granted_scopes)
+    if before != (connection.granted_scopes, connection.status, connection.problem):
+        connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
+    if was_broken and not connection.is_broken:
+        record(Act.CONNECTION_RECOVERED, connection)
+        transaction.on_commit(
+            lambda: connection_recovered.send_robust(AppConnection, connection=connection),
+            using=database(),
+        )
+
+
+def note_failure(
+    row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, audience: str
+) -> bool:
+    """Remember a failure and when to try again; return False if the fence is outdated."""
+    now, connection = timezone.now(), row.connection
+    values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
+    if diagnosis.is_of_resource:
+        refusal = refused_anew(row, audience, diagnosis, fault)
+        refused = row.refused | {audience: refusal.written()}
+        values = {"lease_until": None, "refused": refused}
+        if row.due_at is not None and row.due_at < refusal.until:
+            values["due_at"] = refusal.until
+    elif diagnosis.reaction is Reaction.RECONNECT:
+        values |= {"revoked_at": now, "due_at": None}
+    else:
+        next_try_at = now + _pause(row, diagnosis, fault)
+        values |= {"next_try_at": next_try_at, "due_at": next_try_at}
+    was_broken, before = connection.is_broken, connection.problem
+    with transaction.atomic(using=database()):
+        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
+            return False
+        if fault is not None and fault.http_status == 429:
+            pause = min(_pause(row, diagnosis, fault), _NEIGHBOURS_WAIT)
+            RefreshToken.objects.pause(connection, now + pause)
+        if diagnosis.is_of_resource:
+            note_refusals(connection, refused, fault)
+        else:
+            connection.note_status(diagnosis.status, diagnosis.code, fault)
+        connection.save(update_fields=AppConnection.STATUS_FIELDS)
+        if connection.is_broken and (not was_broken or connection.problem != before):
+            record(
+                Act.CONNECTION_BROKEN,
+                connection,
+                outcome=Outcome.FAILED,
+                problem=connection.problem,
+                correlation_id=connection.correlation_id,
+            )
+        if connection.is_broken and not was_broken:
+            transaction.on_commit(
+                lambda: connection_broken.send_robust(AppConnection, connection=connection),
+                using=database(),
+            )
+    return True
+
+
+def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:
+    longest = _PAUSES.get(diagnosis.reaction, _LONGEST_PAUSE)
+    return max(pause_after(row.failures, fault, longest=longest), _SHORTEST_PAUSE)
+
+
+def unavailable(
+    connection_id: UUID, reaction: Reaction, problem: str, fault: Fault | None = None
+) -> TokenUnavailableError:
+    return TokenUnavailableError(
+        connection_id=connection_id,
+        reaction=reaction,
+        problem=problem,
+        correlation_id=fault.correlation_id if fault else "",
+        retry_at=None,
+    )

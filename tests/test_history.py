@@ -1,0 +1,241 @@
+"""The history: only ever added to, whoever asks, until its time is over."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.management import call_command
+from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from infisical_azure import history
+from infisical_azure.exceptions import (
+    DeliveryError,
+    Fault,
+    Reaction,
+    RemoteError,
+    TokenUnavailableError,
+)
+from infisical_azure.history import Act, Outcome, record
+from infisical_azure.models import AppConnection, Authorization, HistoryEntry, Rotation
+
+from .conftest import Browser
+
+pytestmark = pytest.mark.django_db
+LIST = reverse("admin:infisical_azure_historyentry_changelist")
+
+
+@pytest.fixture
+def entry(connection: AppConnection, browser: Browser) -> HistoryEntry:
+    return record(Act.CONNECTION_TESTED, connection, user=browser.user)
+
+
+def facts(entry: HistoryEntry, *names: str) -> tuple[Any, ...]:
+    entry.refresh_from_db()
+    return tuple(getattr(entry, name) for name in names)
+
+
+# What is written
+
+
+def test_entry_of_a_connection(entry: HistoryEntry, connection: AppConnection) -> None:
+    assert facts(entry, "act", "outcome", "organization_id", "connection_id") == (
+        Act.CONNECTION_TESTED,
+        Outcome.DONE,
+        str(connection.organization_id),
+        connection.pk,
+    )
+    assert facts(entry, "connection_name", "actor") == ("production", "ada")
+    assert entry.actor_id == str(User.objects.get(username="ada").pk)
+    assert str(entry) == "Test connection: Done"
+
+
+def test_entry_of_a_destination_names_its_rotation(rotation: Rotation) -> None:
+    destination = rotation.destinations.get()
+    entry = record(Act.DESTINATION_ADDED, destination)
+    assert facts(entry, "destination_id", "rotation_id", "connection_id", "application_id") == (
+        destination.pk,
+        rotation.pk,
+        rotation.connection_id,
+        uuid.UUID(str(rotation.application_id)),
+    )
+    assert facts(entry, "name", "application_name", "actor") == ("team / hr-secret", "HR", "")
+
+
+def test_entry_of_a_round_trip(browser: Browser, connection: AppConnection) -> None:
+    browser.begin(name="second")
+    round_trip = Authorization.objects.get(name="second")
+    names = ("organization_id", "connection_id", "connection_name")
+    organization_id = str(browser.organization.pk)
+    entry = record(Act.SIGNED_IN, round_trip, user=AnonymousUser(), outcome=Outcome.FAILED)
+    assert facts(entry, *names, "actor_id") == (organization_id, None, "second", "")
+    round_trip.connection = connection
+    entry = record(Act.SIGNED_IN, round_trip)
+    assert facts(entry, *names) == (organization_id, connection.pk, "production")
+
+
+def test_entry_of_an_organization(browser: Browser) -> None:
+    entry = record(Act.FEED_ADDED, browser.organization)
+    assert facts(entry, "organization_id", "connection_id") == (str(browser.organization.pk), None)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RemoteError(Fault(service="S", error="E" * 99, correlation_id="c")), ("E" * 64, "c")),
+        (RemoteError(Fault(service="S")), ("no_usable_answer", "")),
+        (
+            TokenUnavailableError(
+                connection_id=uuid.uuid4(),
+                reaction=Reaction.RETRY,
+                problem="throttled",
+                correlation_id="d",
+            ),
+            ("throttled", "d"),
+        ),
+        (DeliveryError("its text is not kept"), ("DeliveryError", "")),
+    ],
+)
+def test_error_is_kept_as_code_and_id(
+    connection: AppConnection, error: Exception, expected: tuple[str, str]
+) -> None:
+    entry = record(Act.CONNECTION_TESTED, connection, outcome=Outcome.FAILED, error=error)
+    assert facts(entry, "problem", "correlation_id") == expected
+
+
+def test_names_from_elsewhere_fit_and_hold_no_controls(connection: AppConnection) -> None:
+    entry = record(Act.SECRET_ISSUED, connection, name="a\x00\n\u202eb" + "c" * 300)
+    assert facts(entry, "name") == ("ab" + "c" * 254,)
+
+
+def test_what_is_rolled_back_is_not_told_of(connection: AppConnection) -> None:
+    before = HistoryEntry.objects.count()
+    with transaction.atomic():
+        record(Act.CONNECTION_EDITED, connection)
+        transaction.set_rollback(True)
+    assert HistoryEntry.objects.count() == before
+
+
+def test_one_attempt_has_one_entry_of_each_outcome(connection: AppConnection) -> None:
+    attempt = uuid.uuid4()
+    record(Act.SECRET_ISSUED, connection, outcome=Outcome.BEGUN, attempt=attempt)
+    record(Act.SECRET_ISSUED, connection, attempt=attempt)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        record(Act.SECRET_ISSUED, connection, outcome=Outcome.BEGUN, attempt=attempt)
+
+
+# Nothing changes it
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entry: entry.save(),
+        lambda entry: entry.delete(),
+        lambda entry: HistoryEntry.objects.update(actor="nobody"),
+        lambda entry: HistoryEntry.objects.all().delete(),
+        lambda entry: HistoryEntry.objects.bulk_update([entry], ["actor"]),
+        lambda entry: HistoryEntry.objects.bulk_create([entry], update_conflicts=True),
+        lambda entry: HistoryEntry.objects.update_or_create({"actor": "x"}, pk=entry.pk),
+        lambda entry: HistoryEntry._base_manager.filter(pk=entry.pk).delete(),
+        lambda entry: HistoryEntry._base_manager.filter(pk=entry.pk).update(actor="x"),
+    ],
+)
+def test_entry_can_be_neither_changed_nor_deleted(entry: HistoryEntry, change: Any) -> None:
+    entry.actor = "nobody"
+    with pytest.raises(TypeError, match="append-only"), transaction.atomic():
+        change(entry)
+    assert facts(entry, "actor") == ("ada",)
+
+
+def test_copy_can_not_overwrite_the_original(entry: HistoryEntry) -> None:
+    copy = HistoryEntry(pk=entry.pk, act=Act.FEED_ADDED, organization_id="1")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        copy.save()
+    assert facts(entry, "act") == (Act.CONNECTION_TESTED,)
+
+
+def test_entry_outlives_all_that_it_tells_of(entry: HistoryEntry, browser: Browser) -> None:
+    browser.organization.delete()
+    browser.user.delete()
+    assert not AppConnection.objects.exists()
+    assert facts(entry, "actor", "connection_name") == ("ada", "production")
+
+
+# Staff
+
+
+@pytest.fixture
+def staff(entry: HistoryEntry) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+def test_staff_finds_the_entries_of_a_removed_connection(
+    staff: Client, entry: HistoryEntry
+) -> None:
+    AppConnection.objects.all().delete()
+    for words in (entry.connection_id, entry.connection_name, "ada", entry.organization_id):
+        content = staff.get(LIST, {"q": str(words), "at__year": entry.at.year}).content.decode()
+        assert "Test connection" in content, words
+    assert "0 history" in staff.get(LIST, {"q": "somebody else"}).content.decode()
+    page = staff.get(reverse("admin:infisical_azure_historyentry_change", args=[entry.pk]))
+    assert "production" in page.content.decode()
+
+
+def test_superuser_can_only_read(staff: Client, entry: HistoryEntry) -> None:
+    name = "admin:infisical_azure_historyentry"
+    change, delete = (reverse(f"{name}_{act}", args=[entry.pk]) for act in ("change", "delete"))
+    assert staff.post(reverse(f"{name}_add"), {"act": "feed-added"}).status_code == 403
+    assert staff.post(change, {"actor": "nobody"}).status_code == 403
+    assert staff.post(delete, {"post": "yes"}).status_code == 403
+    chosen = {"_selected_action": [str(entry.pk)], "action": "delete_selected", "post": "yes"}
+    staff.post(LIST, chosen)
+    assert facts(entry, "actor") == ("ada",)
+
+
+# Until its time is over
+
+
+def test_command_deletes_what_is_old(entry: HistoryEntry, settings: Any) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "HISTORY_DAYS": 30}
+    number = HistoryEntry.objects.count()
+    with time_machine.travel(timezone.now() + timedelta(days=29)):
+        assert purged() == "0 history entries older than 30 days deleted."
+    with time_machine.travel(timezone.now() + timedelta(days=31)):
+        fresh = record(Act.CONNECTION_TESTED, AppConnection.objects.get())
+        expected = f"{number} history entries older than 30 days"
+        assert purged("--dry-run") == f"{expected} would be deleted."
+        assert HistoryEntry.objects.count() == number + 1
+        assert purged() == f"{expected} deleted."
+    assert HistoryEntry.objects.get() == fresh
+
+
+def purged(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("infisical_azure_purge", *arguments, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_purge_deletes_in_chunks(connection: AppConnection, django_assert_num_queries: Any) -> None:
+    with time_machine.travel(timezone.now() - timedelta(days=500)):
+        for _ in range(1001):
+            record(Act.CONNECTION_TESTED, connection)
+    with django_assert_num_queries(5):
+        assert history.purge() == 1001
+
+
+def test_task_purges(entry: HistoryEntry) -> None:
+    tasks = pytest.importorskip("infisical_azure.tasks")
+    number = HistoryEntry.objects.count()
+    with time_machine.travel(timezone.now() + timedelta(days=401)):
+        assert tasks.purge_history() == number

@@ -1,0 +1,52 @@
+"""One thread at a time for each key."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from infisical_azure.turns import Place, in_turn
+
+
+def wait_for(number: int, place: Place) -> None:
+    """Wait until so many have come."""
+    patience = threading.Event()
+    while place.count() < number:
+        patience.wait(0.001)
+
+
+def test_what_is_found_is_left_to_those_who_had_come_before() -> None:
+    come = threading.Event()
+
+    def second() -> object:
+        come.set()
+        with in_turn("key") as place:
+            return place.left
+
+    with ThreadPoolExecutor(2) as pool:
+        with in_turn("key") as first:
+            before = first.count()
+            waiting = pool.submit(second)
+            come.wait()
+            wait_for(2, first)
+            first.leave("too old for the second", to=before)
+            third = pool.submit(second)
+            wait_for(3, first)
+        assert waiting.result() is None
+        assert third.result() is None
+        with in_turn("key") as first:
+            waiting = pool.submit(second)
+            wait_for(2, first)
+            first.leave("found", to=first.count())
+        assert waiting.result() == "found"
+
+
+def test_fork_waits_for_no_thread_of_its_parent() -> None:
+    with in_turn("key"):
+        child = os.fork()
+        if child == 0:
+            with in_turn("key"):
+                os._exit(7)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
