@@ -27,6 +27,7 @@ from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
 from .problems import Problem
+from .text import displayable
 from .views import ConnectionMixin, OrganizationMixin
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class ApplicationListView(DirectoryMixin, TemplateView):
     template_name = "infisical_azure/application_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        search = self.request.GET.get("search", "").strip()[:256]
+        search = displayable(self.request.GET.get("search", "")).strip()
         page = applications.list_applications(
             self.connection, search, next_link=self._next_link(search)
         )
@@ -297,6 +298,7 @@ class SecretRemoveView(ApplicationMixin, FormView):
             key_id=self.secret.key_id,
         )
         applications.remove_secret(self.attempt)
+        IssuedSecret.objects.note_removed(self.connection, self.secret.key_id)
         message = _("The client secret %s is removed.") % form.expected
         messages.success(self.request, message, fail_silently=True)
         return super().form_valid(form)

@@ -112,6 +112,7 @@ def _is_of(secret: IssuedSecret, wish: Wish) -> bool:
 def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
     """Save that it is asked for, before it is; return False where another request did."""
     IssuedValue.objects.purge()
+    now = timezone.now()
     with transaction.atomic(using=database()):
         if not wish.connection.lock():
             raise ConnectionGoneError
@@ -124,6 +125,8 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
                 "app_id": application.app_id,
                 "application_name": application.name,
                 "name": wish.name,
+                "asked_at": now,
+                "expires_at": now + wish.lifetime,
             },
         )
 
@@ -137,14 +140,13 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         application_name=secret.application_name,
         name=secret.name,
     )
-    expires_at = secret.asked_at + wish.lifetime
 
     def add(graph: GraphClient) -> tuple[GraphClient, NewSecret]:
         return graph, graph.add_password(
             secret.application_id,
             name=secret.name,
             starts_at=secret.asked_at,
-            expires_at=expires_at,
+            expires_at=secret.expires_at,
         )
 
     try:
@@ -157,7 +159,7 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         # Only Microsoft's answers, or their absence, can be uncertain.
         raise UncertainError(cast("RemoteError", error).fault.correlation_id) from None
     secret.state, secret.key_id = State.ISSUED, new.key_id
-    secret.expires_at = new.expires_at or expires_at
+    secret.expires_at = new.expires_at or secret.expires_at
     attempt.tell(Outcome.DONE, key_id=new.key_id)
     return _keep(secret, wish, new) or _take_back(graph, secret, attempt)
 
