@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
-    "models.feeds": "conf",
+    "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
     "problems": "exceptions secret text",
     "paging": "",
@@ -98,7 +98,6 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -106,23 +105,29 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices signals",
     "issuing": "applications conf exceptions graph history models",
     "activity": "models paging",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
-        "obstacles own_secret paging permissions probe problems resources rotation"
+        "own_secret paging permissions probe problems removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
+    ),
     "application_views": (
         "activity applications exceptions expiry forms graph history issuing models "
-        "non_atomic obstacles own_secret problems views"
+        "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
         "activity application_views forms history models obstacles rotation rotation_forms"
     ),
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 
