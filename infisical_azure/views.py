@@ -25,6 +25,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
 from . import flow, health, problems, removal
+from .activity import activity
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -42,6 +43,7 @@ from .paging import page_of
 from .permissions import ASKED
 from .probe import probe
 from .resources import label_of
+from .text import is_storable
 
 
 class _Answers(dict[str, bool]):
@@ -53,6 +55,12 @@ class _Answers(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         self[name] = answer = self.ask(name)
         return answer
+
+
+def refuse_unstorable(parts: dict[str, Any]) -> None:
+    """Raise Http404 for parts of a URL that no row can have: PostgreSQL refuses to look."""
+    if not all(is_storable(part) for part in parts.values() if isinstance(part, str)):
+        raise Http404
 
 
 @method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
@@ -69,6 +77,10 @@ class OrganizationMixin(View):
     def find_connection(self) -> AppConnection | None:
         """Return the connection that the page is about, if there is such a one."""
         return None
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        refuse_unstorable(kwargs)
+        super().setup(request, *args, **kwargs)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
@@ -178,6 +190,7 @@ class ConnectionDetailView(ConnectionMixin, DetailView):
         missing = any(p.admin_consent for p in connection.missing_permissions)
         can_be_approved = missing or connection.problem == "consent_missing"
         link = flow.admin_consent_url(connection) if can_be_approved else ""
+        kwargs |= activity(self.request, connection_id=connection.pk)
         return super().get_context_data(**kwargs, admin_consent_url=link)
 
 

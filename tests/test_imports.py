@@ -39,9 +39,8 @@ MAY_IMPORT = {
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
-    "models.feeds": "conf",
+    "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
-    "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
@@ -58,8 +57,7 @@ MAY_IMPORT = {
     "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.secret_events models.tokens "
-        "models.watched_secrets"
+        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -89,7 +87,7 @@ MAY_IMPORT = {
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph models on_behalf pauses",
+    "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
@@ -107,22 +105,29 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices signals",
-    "issuing": "applications conf exceptions graph models",
+    "issuing": "applications conf exceptions graph history models",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
     "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
     "views": (
-        "conf connection_options flow forms health history host models non_atomic own_secret "
-        "paging permissions probe problems removal resources"
+        "activity conf connection_options flow forms health history host models non_atomic "
+        "own_secret paging permissions probe problems removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
-    "admin": "health history models obstacles own_secret removal",
-    "application_views": (
-        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems views"
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
     ),
-    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "application_views": (
+        "activity applications exceptions expiry forms graph history issuing models "
+        "non_atomic obstacles own_secret problems text views"
+    ),
+    "rotation_views": (
+        "activity application_views forms history models obstacles rotation rotation_forms"
+    ),
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 
