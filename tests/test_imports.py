@@ -86,10 +86,11 @@ MAY_IMPORT = {
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
+    "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources "
+        "secret"
     ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph history models on_behalf pauses "
