@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from . import limits
 from .applications import after_others, may_have_happened, noted
 from .conf import conf
 from .exceptions import InfisicalAzureError, RemoteError, TokenUnavailableError
@@ -90,8 +91,8 @@ def issue(wish: Wish, application: Application) -> IssuedValue:
     """
     Issue the client secret, or wait for who does so with the same form, and keep its value.
 
-    Raises what `find` raises, ConnectionGoneError, and TokenUnavailableError or RemoteError
-    where nothing was issued: then the form works again.
+    Raises what `find` raises, ConnectionGoneError, and LimitReachedError, TokenUnavailableError
+    or RemoteError where nothing was issued: then the form works again.
     """
     while True:
         secret, is_ours = _ask(wish, application)
@@ -110,10 +111,11 @@ def _is_of(secret: IssuedSecret, wish: Wish) -> bool:
 def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
     """Save that it is asked for, before it is; return False where another request did."""
     IssuedValue.objects.purge()
+    now = timezone.now()
     with transaction.atomic(using=database()):
         if not wish.connection.lock():
             raise ConnectionGoneError
-        return IssuedSecret.objects.get_or_create(
+        secret, is_ours = IssuedSecret.objects.get_or_create(
             pk=wish.key,
             defaults={
                 "connection": wish.connection,
@@ -122,8 +124,13 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
                 "app_id": application.app_id,
                 "application_name": application.name,
                 "name": wish.name,
+                "asked_at": now,
+                "expires_at": now + wish.lifetime,
             },
         )
+        if is_ours:
+            limits.SECRETS.keep(wish.connection.organization)
+        return secret, is_ours
 
 
 def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
@@ -135,14 +142,13 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         act=SecretEvent.Act.ISSUE,
         name=secret.name,
     )
-    expires_at = secret.asked_at + wish.lifetime
 
     def add(graph: GraphClient) -> tuple[GraphClient, NewSecret]:
         return graph, graph.add_password(
             secret.application_id,
             name=secret.name,
             starts_at=secret.asked_at,
-            expires_at=expires_at,
+            expires_at=secret.expires_at,
         )
 
     try:
@@ -155,7 +161,7 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         # Only Microsoft's answers, or their absence, can be uncertain.
         raise UncertainError(cast("RemoteError", error).fault.correlation_id) from None
     secret.state, secret.key_id = State.ISSUED, new.key_id
-    secret.expires_at = new.expires_at or expires_at
+    secret.expires_at = new.expires_at or secret.expires_at
     event.end(SecretEvent.Outcome.DONE, new.key_id)
     return _keep(secret, wish, new) or _take_back(graph, secret)
 

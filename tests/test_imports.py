@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
-    "models.issued_secrets": "conf fields models.connections",
+    "models.issued_secrets": "conf fields models.connections models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.secret_events models.tokens "
@@ -73,13 +73,6 @@ MAY_IMPORT = {
     "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
-    "flow": (
-        "clouds conf entra exceptions freshness graph history id_token models "
-        "operator_client secret signals"
-    ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "management.commands.infisical_azure_purge": "conf history",
     "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
@@ -99,12 +92,6 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation"
-    ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
     "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
@@ -114,12 +101,26 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
     "apps": "checks logs news notices signals",
-    "issuing": "applications conf exceptions graph models",
-    "application_views": (
-        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems views"
+    "limits": "conf exceptions models",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token limits models "
+        "operator_client secret signals"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "forms": "clouds conf entra exceptions flow health limits models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "views": (
+        "conf connection_options flow forms health history host models non_atomic obstacles "
+        "own_secret paging permissions probe problems resources rotation"
+    ),
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "feed_views": "conf history host ical models permissions timeline views",
+    "issuing": "applications conf exceptions graph limits models",
+    "application_views": (
+        "applications exceptions expiry forms graph issuing limits models non_atomic "
+        "obstacles own_secret problems views"
+    ),
+    "rotation_views": "application_views forms limits models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
 }
 

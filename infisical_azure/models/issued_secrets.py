@@ -8,15 +8,37 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
 from ..fields import EncryptedTextField
 from .connections import AppConnection
+from .watched_secrets import WatchedSecret
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+#: Graph may not list a new client secret for so long.
+_LAG = timedelta(hours=1)
+
+
+class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
+    """Client secrets that people asked for."""
+
+    def alive_of(self, organization: models.Model) -> IssuedSecretQuerySet:
+        """
+        Those of an organization that something may sign in with.
+
+        What a directory that was read since has no longer was removed elsewhere.
+        """
+        ours = self.filter(connection__organization=organization, removed_at=None)
+        seen = WatchedSecret.objects.filter(
+            connection=OuterRef("connection"), key_id=OuterRef("key_id")
+        )
+        read_since = Q(connection__watched_at__gt=F("asked_at") + _LAG)
+        return ours.filter(expires_at__gt=timezone.now()).exclude(read_since & ~Exists(seen))
 
 
 class IssuedSecret(models.Model):
@@ -41,7 +63,12 @@ class IssuedSecret(models.Model):
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ASKED)
     key_id = models.UUIDField(_("key ID"), null=True)
     asked_at = models.DateTimeField(_("asked for"), default=timezone.now)
-    expires_at = models.DateTimeField(_("expires"), null=True)
+    expires_at = models.DateTimeField(_("expires"))
+    """As Microsoft answered, or as was asked for."""
+    removed_at = models.DateTimeField(_("removed"), null=True)
+    """When this site removed it."""
+
+    objects = IssuedSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("issued client secret")
