@@ -22,10 +22,11 @@ from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .expiry import Expiry, Level, expiry_of, next_end
 from .forms import ConfirmForm, SecretAddForm, SecretSavedForm
 from .graph import Application, ClientSecret
-from .models import IssuedValue, RotatedSecret, Rotation, SecretEvent, database
+from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation, SecretEvent, database
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
 from .problems import Problem
+from .text import displayable
 from .views import ConnectionMixin, OrganizationMixin
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class ApplicationListView(DirectoryMixin, TemplateView):
     template_name = "infisical_azure/application_list.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        search = self.request.GET.get("search", "").strip()[:256]
+        search = displayable(self.request.GET.get("search", "")).strip()
         page = applications.list_applications(
             self.connection, search, next_link=self._next_link(search)
         )
@@ -299,6 +300,7 @@ class SecretRemoveView(ApplicationMixin, FormView):
             act=SecretEvent.Act.REMOVE, name=self.secret.name, key_id=self.secret.key_id
         )
         applications.remove_secret(event)
+        IssuedSecret.objects.note_removed(self.connection, self.secret.key_id)
         message = _("The client secret %s is removed.") % form.expected
         messages.success(self.request, message, fail_silently=True)
         return super().form_valid(form)

@@ -8,11 +8,9 @@ from datetime import timedelta
 from typing import TypeVar, cast
 from uuid import UUID
 
-from django.utils import timezone
-
 from .exceptions import RemoteError, TokenUnavailableError
 from .graph import Application, ApplicationPage, GraphClient
-from .models import AppConnection, IssuedSecret, SecretEvent
+from .models import AppConnection, SecretEvent
 from .on_behalf import on_behalf_of
 from .pauses import is_brief_conflict
 
@@ -41,8 +39,6 @@ def remove_secret(event: SecretEvent) -> None:
     """Remove the client secret that a saved `event` is about; one that is gone is removed."""
     key_id = cast("UUID", event.key_id)
     noted(event, lambda graph: take_away(graph, event.application_id, key_id))
-    issued = IssuedSecret.objects.filter(connection=event.connection, key_id=key_id)
-    issued.update(removed_at=timezone.now())
     event.end(SecretEvent.Outcome.DONE)
 
 

@@ -67,7 +67,8 @@ def asked(browser: Browser, form: Form, **facts: Any) -> IssuedSecret:
         application_id=APPLICATION,
         app_id=APPLICATION,
         name="build server",
-        **{"expires_at": timezone.now() + timedelta(days=30), **facts},
+        expires_at=timezone.now() + timedelta(days=30),
+        **facts,
     )
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -40,6 +40,16 @@ class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
         read_since = Q(connection__watched_at__gt=F("asked_at") + _LAG)
         return ours.filter(expires_at__gt=timezone.now()).exclude(read_since & ~Exists(seen))
 
+    def under_way(self) -> IssuedSecretQuerySet:
+        """Those that a request is at Microsoft for now."""
+        return self.filter(state=IssuedSecret.State.ASKED, asked_at__gt=_lost_since())
+
+    def note_removed(self, connection: AppConnection, key_id: uuid.UUID) -> None:
+        """Note that a client secret is gone from the directory; its value goes as well."""
+        same = self.filter(connection=connection, key_id=key_id)
+        IssuedValue.objects.filter(of__in=same).delete()
+        same.update(removed_at=timezone.now())
+
 
 class IssuedSecret(models.Model):
     """
@@ -66,7 +76,6 @@ class IssuedSecret(models.Model):
     expires_at = models.DateTimeField(_("expires"))
     """As Microsoft answered, or as was asked for."""
     removed_at = models.DateTimeField(_("removed"), null=True)
-    """When this site removed it."""
 
     objects = IssuedSecretQuerySet.as_manager()
 
@@ -80,9 +89,7 @@ class IssuedSecret(models.Model):
     @property
     def is_uncertain(self) -> bool:
         """Whether Microsoft may have issued it without this site knowing."""
-        is_asked = self.state == self.State.ASKED
-        # Longer than a token that others refresh and three calls take: that process is gone.
-        is_lost = is_asked and self.asked_at <= timezone.now() - 4 * conf.lease
+        is_lost = self.state == self.State.ASKED and self.asked_at <= _lost_since()
         return is_lost or self.state == self.State.UNCERTAIN
 
 
@@ -117,3 +124,8 @@ class IssuedValue(models.Model):
 
     def __str__(self) -> str:
         return f"value of {self.of_id}"
+
+
+def _lost_since() -> datetime:
+    """Return before when whoever asked must be dead: a refresh by others, then three calls."""
+    return timezone.now() - 4 * conf.lease
