@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "models.tokens": "fields models.connections models.leases",
     "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
-    "models.feeds": "conf",
+    "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
     "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
@@ -87,12 +87,12 @@ MAY_IMPORT = {
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -100,7 +100,6 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices signals",
     "limits": "conf exceptions models",
     "flow": (
         "clouds conf entra exceptions freshness graph history id_token limits models "
@@ -109,19 +108,28 @@ MAY_IMPORT = {
     "forms": "clouds conf entra exceptions flow health limits models text",
     "rotation_forms": "conf forms models",
     "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "issuing": "applications conf exceptions graph limits models",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
     "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation"
+        "conf connection_options flow forms health history host models non_atomic own_secret "
+        "paging permissions probe problems removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
-    "issuing": "applications conf exceptions graph limits models",
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
+    ),
     "application_views": (
         "applications exceptions expiry forms graph issuing limits models non_atomic "
-        "obstacles own_secret problems views"
+        "obstacles own_secret problems text views"
     ),
-    "rotation_views": "application_views forms limits models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "rotation_views": (
+        "application_views forms history limits models obstacles rotation rotation_forms"
+    ),
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 
