@@ -185,8 +185,8 @@ def test_client_secret_that_was_removed_here_counts_no_longer(
         ("issued", 91 * 24, False, False, False),
         ("issued", 5, True, True, True),
         ("issued", 5, True, False, False),
-        ("issued", 0.5, True, False, True),  # Graph lists it later.
-        ("uncertain", 5, True, False, False),
+        ("issued", 0.2, True, False, True),  # Graph lists it later.
+        ("uncertain", 5, True, False, True),
     ],
 )
 def test_client_secret_counts_as_long_as_it_may_work(

@@ -20,25 +20,28 @@ from .watched_secrets import WatchedSecret
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-#: Graph may not list a new client secret for so long.
-_LAG = timedelta(hours=1)
+#: Reads of the directory lag its writes; a younger client secret may just not be seen yet.
+_SEEN_AFTER = timedelta(minutes=15)
 
 
 class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
     """Client secrets that people asked for."""
 
-    def alive_of(self, organization: models.Model) -> IssuedSecretQuerySet:
+    def alive(self) -> IssuedSecretQuerySet:
         """
-        Those of an organization that something may sign in with.
+        Those that something may sign in with.
 
         What a directory that was read since has no longer was removed elsewhere.
         """
-        ours = self.filter(connection__organization=organization, removed_at=None)
         seen = WatchedSecret.objects.filter(
             connection=OuterRef("connection"), key_id=OuterRef("key_id")
         )
-        read_since = Q(connection__watched_at__gt=F("asked_at") + _LAG)
-        return ours.filter(expires_at__gt=timezone.now()).exclude(read_since & ~Exists(seen))
+        was_read_since = Q(connection__watched_at__gt=F("asked_at") + _SEEN_AFTER)
+        gone = was_read_since & Q(key_id__isnull=False) & ~Exists(seen)
+        return self.filter(removed_at=None, expires_at__gt=timezone.now()).exclude(gone)
+
+    def alive_of(self, organization: models.Model) -> IssuedSecretQuerySet:
+        return self.alive().filter(connection__organization=organization)
 
     def under_way(self) -> IssuedSecretQuerySet:
         """Those that a request is at Microsoft for now."""
