@@ -25,6 +25,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
 from . import flow, health, problems, removal
+from .activity import activity
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -189,6 +190,7 @@ class ConnectionDetailView(ConnectionMixin, DetailView):
         missing = any(p.admin_consent for p in connection.missing_permissions)
         can_be_approved = missing or connection.problem == "consent_missing"
         link = flow.admin_consent_url(connection) if can_be_approved else ""
+        kwargs |= activity(self.request, connection_id=connection.pk)
         return super().get_context_data(**kwargs, admin_consent_url=link)
 
 
