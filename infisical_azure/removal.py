@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.functional import Promise
@@ -93,7 +92,7 @@ def delete(connection: AppConnection, *, user: User | None = None) -> None:
     """Delete a connection whose rotations are ended; raise what `remove` raises."""
     with transaction.atomic(using=database()):
         # The order of all who lock both: a refresh saves the token first, then the connection.
-        RefreshToken.objects.filter(pk=connection.pk).update(fence=F("fence") + 1)
+        RefreshToken.objects.overtake(connection)
         if not connection.lock():
             raise RemovedBeforeError
         # Asked again under the lock, which whoever issues a client secret takes first.

@@ -94,7 +94,7 @@ MAY_IMPORT = {
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models tokens",
+    "credential": "conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
