@@ -41,7 +41,6 @@ MAY_IMPORT = {
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
-    "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
@@ -58,8 +57,7 @@ MAY_IMPORT = {
     "models.issued_secrets": "conf fields models.connections models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.secret_events models.tokens "
-        "models.watched_secrets"
+        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -82,7 +80,7 @@ MAY_IMPORT = {
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph models on_behalf pauses",
+    "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
@@ -108,14 +106,15 @@ MAY_IMPORT = {
     "forms": "clouds conf entra exceptions flow health limits models text",
     "rotation_forms": "conf forms models",
     "callback": "conf exceptions flow history host models non_atomic permissions problems",
-    "issuing": "applications conf exceptions graph limits models",
+    "issuing": "applications conf exceptions graph history limits models",
     "calendar_links": "conf history models",
     "apps": "calendar_links checks logs news notices signals",
     "removal": "exceptions models obstacles rotation",
     "admin": "health history models obstacles own_secret removal",
+    "activity": "models paging",
     "views": (
-        "conf connection_options flow forms health history host models non_atomic own_secret "
-        "paging permissions probe problems removal resources text"
+        "activity conf connection_options flow forms health history host models non_atomic "
+        "own_secret paging permissions probe problems removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": (
@@ -123,11 +122,11 @@ MAY_IMPORT = {
         "timeline views"
     ),
     "application_views": (
-        "applications exceptions expiry forms graph issuing limits models non_atomic "
-        "obstacles own_secret problems text views"
+        "activity applications exceptions expiry forms graph history issuing limits models "
+        "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
-        "application_views forms history limits models obstacles rotation rotation_forms"
+        "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
