@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "operator_client": "conf entra",
     "models.explained": "exceptions",
     "models.leases": "",
-    "models.feeds": "conf",
+    "models.feeds": "conf secret",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
@@ -54,13 +54,11 @@ MAY_IMPORT = {
     "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.watched_secrets": "models.connections models.rotations",
-    "models.secret_events": "models.connections",
     "timeline": "expiry models.watched_secrets",
     "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.secret_events models.tokens "
-        "models.watched_secrets"
+        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -90,38 +88,47 @@ MAY_IMPORT = {
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph models on_behalf pauses",
+    "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation"
-    ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions timeline views",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models tokens",
+    "credential": "conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices signals",
-    "issuing": "applications conf exceptions graph models",
-    "application_views": (
-        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems views"
+    "issuing": "applications conf exceptions graph history models",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "views": (
+        "activity conf connection_options flow forms health history host models non_atomic "
+        "own_secret paging permissions probe problems refusals removal resources text"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "expiring_views": "expiry models paging spreadsheet timeline views",
+    "feed_views": (
+        "calendar_links conf history host ical logs models non_atomic permissions secret "
+        "timeline views"
+    ),
+    "admin": "health history models obstacles own_secret removal",
+    "application_views": (
+        "activity applications exceptions expiry forms graph history issuing models "
+        "non_atomic obstacles own_secret problems text views"
+    ),
+    "rotation_views": (
+        "activity application_views forms history models obstacles rotation rotation_forms"
+    ),
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 

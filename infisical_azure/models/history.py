@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +26,12 @@ class HistoryQuerySet(models.QuerySet["HistoryEntry"]):
     def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: it can overwrite rows, and it skips `HistoryEntry.save`."""
         raise TypeError(_APPEND_ONLY)
+
+    def shown(self) -> HistoryQuerySet:
+        """Leave out what was begun, where a later entry tells how it went."""
+        ended = HistoryEntry.objects.filter(attempt=OuterRef("attempt"))
+        is_over = Exists(ended.exclude(outcome=HistoryEntry.Outcome.BEGUN))
+        return self.exclude(is_over, outcome=HistoryEntry.Outcome.BEGUN)
 
     def older_than(self, time: datetime) -> HistoryQuerySet:
         return self.filter(at__lt=time)
