@@ -30,22 +30,14 @@ MAY_IMPORT = {
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
     "id_token": "clouds entra exceptions secret text transport",
-    "graph": "anew clouds exceptions secret text transport",
-    "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
-    "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
-    "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
-    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
-    "models.watched_secrets": "models.connections models.rotations",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
-    "timeline": "expiry models.watched_secrets",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
@@ -54,6 +46,15 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
+    "claims": "",
+    "graph": "anew claims clouds exceptions secret text transport",
+    "data_planes": "anew claims exceptions secret transport",
+    "models.connections": "claims clouds conf exceptions models.explained permissions",
+    "models.tokens": "fields models.connections models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
+    "models.watched_secrets": "models.connections models.rotations",
+    "timeline": "expiry models.watched_secrets",
     "models.issued_secrets": "conf fields models.connections models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
@@ -114,7 +115,7 @@ MAY_IMPORT = {
     "activity": "models paging",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
-        "own_secret paging permissions probe problems removal resources text"
+        "own_secret paging permissions probe problems refusals removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": (
