@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -154,7 +155,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
 
     def _end(self, request: HttpRequest, connections: Iterable[AppConnection]) -> bool:
         """End what a deletion would leave behind in Azure; return False where that must wait."""
-        kept = [one for one in connections if not rotation.end_all(one)]
+        kept = [one for one in connections if not rotation.end_all(one, cast("User", request.user))]
         for one in kept:
             self.message_user(request, f"{one}: {obstacles.NOT_ALL_ENDED}", messages.ERROR)
         return not kept

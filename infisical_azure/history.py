@@ -50,6 +50,20 @@ def record(
     return HistoryEntry.objects.using(database()).create(act=act, outcome=outcome, **values)
 
 
+def record_unless_repeated(act: Act, about: Destination | Rotation, **facts: Any) -> None:
+    """
+    Add an entry of a failure, unless the same has failed so since anything was done.
+
+    For work on a rotation that is tried again and again.
+    """
+    known = {"destination_id": None, "problem": ""} | _of(about) | _why(facts.get("error")) | facts
+    entries = HistoryEntry.objects.using(database()).filter(rotation_id=known["rotation_id"])
+    names = ("destination_id", "outcome", "problem")
+    earlier = entries.filter(act=act, **{name: known[name] for name in names}).first()
+    if earlier is None or entries.filter(outcome=Outcome.DONE, pk__gt=earlier.pk).exists():
+        record(act, about, **facts)
+
+
 def purge(*, is_dry_run: bool = False) -> int:
     """Delete what is older than HISTORY_DAYS, or only count it; return how many entries."""
     old = HistoryEntry.objects.using(database()).older_than(timezone.now() - conf.history_kept)

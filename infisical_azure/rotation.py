@@ -25,6 +25,7 @@ from .exceptions import (
     UnavailableError,
     UnforeseenError,
 )
+from .history import Act, Outcome, record, record_unless_repeated
 from .models import AppConnection, Destination, RotatedSecret, Rotation, database
 from .pauses import passes, pause_after
 from .rotation_steps import (
@@ -62,21 +63,33 @@ _TOLD_AFTER = timedelta(minutes=15)
 def rotate_now(rotation: Rotation, user: User) -> None:
     """Let the next one begin when the rotation is advanced, whatever the interval."""
     now = timezone.now()
-    Rotation.objects.filter(pk=rotation.pk).update(
-        due_at=now, wake_at=now, wished_at=now, paused_at=None, wanted_by=user
-    )
+    with _acting(Act.ROTATION_REQUESTED, rotation, user) as row:
+        row.update(due_at=now, wake_at=now, wished_at=now, paused_at=None, wanted_by=user)
 
 
-def pause(rotation: Rotation) -> None:
+def pause(rotation: Rotation, user: User | None = None) -> None:
     """Begin nothing and remove nothing from now on; what is begun comes to its end."""
     now = timezone.now()
-    Rotation.objects.filter(pk=rotation.pk).update(paused_at=now, wake_at=now)
+    with _acting(Act.ROTATION_PAUSED, rotation, user) as row:
+        row.update(paused_at=now, wake_at=now)
 
 
-def resume(rotation: Rotation) -> None:
+def resume(rotation: Rotation, user: User | None = None) -> None:
     """Go on as the interval says."""
     now = timezone.now()
-    Rotation.objects.filter(pk=rotation.pk).update(paused_at=None, wake_at=now, wished_at=now)
+    with _acting(Act.ROTATION_RESUMED, rotation, user) as row:
+        row.update(paused_at=None, wake_at=now, wished_at=now)
+
+
+@contextmanager
+def _acting(act: Act, rotation: Rotation, user: User | None) -> Iterator[QuerySet[Any]]:
+    """Give the row to update, and tell the history in the same transaction."""
+    row = Rotation.objects.filter(pk=rotation.pk)
+    with transaction.atomic(using=database()):
+        yield row
+        found = row.select_related("connection").first()
+        if found is not None:
+            record(act, found, user=user)
 
 
 @contextmanager
@@ -95,7 +108,12 @@ def changing(rotation: Rotation) -> Iterator[None]:
 
 
 def reschedule(
-    rotation: Rotation, *, interval: timedelta, lifetime: timedelta, overlap: timedelta
+    rotation: Rotation,
+    *,
+    interval: timedelta,
+    lifetime: timedelta,
+    overlap: timedelta,
+    user: User | None = None,
 ) -> None:
     """Rotate at another interval; what is superseded already keeps its dates."""
     now = timezone.now()
@@ -103,17 +121,19 @@ def reschedule(
     with changing(rotation):
         rows.update(interval=interval, lifetime=lifetime, overlap=overlap)
         rotation.refresh_from_db()
+        record(Act.ROTATION_EDITED, rotation, user=user)
         current = rotation.secrets.filter(state=RotatedSecret.State.CURRENT).first()
         # One that is wanted by now stays wanted.
         if current is not None and rotation.due_at > now:
             rows.update(due_at=due_after(rotation, current, current.delivered_at or now))
 
 
-def remove_destination(destination: Destination) -> bool:
+def remove_destination(destination: Destination, user: User | None = None) -> bool:
     """Deliver there no longer, nor to what refers to it; False where nothing would be left."""
     with changing(destination.rotation):
         is_last = destination.is_last
         if not is_last:
+            record(Act.DESTINATION_REMOVED, destination, user=user)
             destination.delete()
     return not is_last
 
@@ -163,7 +183,7 @@ def _claim(found: Rotation) -> Rotation | None:
     return claimed
 
 
-def end(rotation_id: UUID, *, leaves_rest: bool = False) -> bool:
+def end(rotation_id: UUID, *, user: User | None = None, leaves_rest: bool = False) -> bool:
     """
     Delete a rotation and what it has not delivered.
 
@@ -178,14 +198,16 @@ def end(rotation_id: UUID, *, leaves_rest: bool = False) -> bool:
         return True
     rotation = _claim(found)
     if rotation is None:
-        pause(found)
+        pause(found, user)
         return False
     try:
         _abandon(rotation, leaves_rest=leaves_rest)
         with fenced(rotation):
+            record(Act.ROTATION_ENDED, rotation, user=user)
             rotation.holding().delete()
     except Waiting as waiting:
-        rotation.holding().update(lease_until=None, paused_at=timezone.now(), wake_at=waiting.until)
+        pause(rotation, user)
+        rotation.holding().update(lease_until=None, wake_at=waiting.until)
         return False
     except Overtaken:
         return False
@@ -207,7 +229,7 @@ def _abandon(rotation: Rotation, *, leaves_rest: bool) -> None:
         logger.warning("What the rotation of %s has begun is left behind: %s", rotation, error)
 
 
-def end_all(connection: AppConnection) -> bool:
+def end_all(connection: AppConnection, user: User | None = None) -> bool:
     """
     End the rotations of a connection that is to be deleted.
 
@@ -217,7 +239,7 @@ def end_all(connection: AppConnection) -> bool:
     is_ended = True
     for rotation_id in connection.rotations.values_list("pk", flat=True):
         try:
-            is_ended = end(rotation_id, leaves_rest=True) and is_ended
+            is_ended = end(rotation_id, user=user, leaves_rest=True) and is_ended
         except _FAILURES:  # That may pass.
             is_ended = False
     return is_ended
@@ -232,7 +254,10 @@ def _rest(rotation: Rotation, *, is_well: bool) -> bool:
         times += [rotation.due_at]
     was_told = rotation.told_at is not None
     facts = {"lease_until": None, "wake_at": min(times, default=None)}
-    is_over = _unless_wished(rotation).update(**facts, **(_WELL if is_well else {}))
+    with transaction.atomic(using=database()):
+        is_over = _unless_wished(rotation).update(**facts, **(_WELL if is_well else {}))
+        if is_over and is_well and rotation.problem:
+            record(Act.ROTATION_RECOVERED, rotation)
     if is_over and is_well and was_told:
         rotation_recovered.send_robust(Rotation, rotation=rotation)
     return bool(is_over)
@@ -282,14 +307,26 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
         facts |= {"due_at": now, "missed_at": None}
     if is_over:
         facts["paused_at"] = now
-    return _give_back(
-        rotation,
-        wake_at=None if is_over else now + wait,
-        failures=rotation.failures + 1,
-        failing_since=since,
-        told_at=now if tells else told_at,
-        **facts,
-    )
+    with transaction.atomic(using=database()):
+        is_noted = _give_back(
+            rotation,
+            wake_at=None if is_over else now + wait,
+            failures=rotation.failures + 1,
+            failing_since=since,
+            told_at=now if tells else told_at,
+            **facts,
+        )
+        if is_noted:
+            record_unless_repeated(
+                Act.ROTATION_FAILED,
+                rotation,
+                outcome=Outcome.FAILED,
+                problem=code,
+                correlation_id=rotation.correlation_id,
+            )
+            if is_over:
+                record(Act.ROTATION_PAUSED, rotation)
+    return is_noted
 
 
 def _code_of(error: Failure) -> str:

@@ -28,6 +28,7 @@ from .exceptions import (
     TokenUnavailableError,
 )
 from .graph import SERVICE, Application, ClientSecret, GraphClient
+from .history import Act, Outcome, record, record_unless_repeated
 from .models import HeldSecret, RotatedSecret, Rotation, database
 from .on_behalf import on_behalf_of
 from .pauses import passes
@@ -165,7 +166,15 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
             ),
         )
     except (TokenUnavailableError, RemoteError) as error:
-        if not may_have_happened(error):
+        if may_have_happened(error):
+            record_unless_repeated(
+                Act.SECRET_ISSUED,
+                rotation,
+                outcome=Outcome.UNCERTAIN,
+                error=error,
+                name=secret.marker,
+            )
+        else:
             with fenced(rotation):
                 secret.asked_at = None
                 secret.save(update_fields=["asked_at"])
@@ -176,6 +185,7 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.issued_at, secret.expires_at = now, issued.expires_at or expires_at
         secret.save(update_fields=["state", "key_id", "asked_at", "issued_at", "expires_at"])
         HeldSecret.objects.create(of=secret, secret=issued.value)
+        _tell(Act.SECRET_ISSUED, rotation, secret)
 
 
 def _make_room(rotation: Rotation, error: Exception) -> None:
@@ -303,6 +313,13 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
         except (InfisicalAzureError, ImproperlyConfigured) as error:
             if not was_offered and not _may_have_arrived(error):
                 _note_offered(rotation, secret, None)
+            record_unless_repeated(
+                Act.SECRET_DELIVERED,
+                destination,
+                outcome=Outcome.FAILED,
+                error=error,
+                key_id=secret.key_id,
+            )
             # The others get it all the same. What needs a person is told rather than what passes.
             if failure is None or passes(failure):
                 failure = error
@@ -311,6 +328,7 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
             # Somebody may have removed it meanwhile.
             same = rotation.destinations.filter(pk=destination.pk)
             same.update(delivered=secret, delivered_at=timezone.now())
+            record(Act.SECRET_DELIVERED, destination, key_id=secret.key_id)
     if not tried and lacking.exists():
         failure = DeliveryError("A destination refers to one that this never delivers to.")
     if failure is not None:
@@ -348,6 +366,7 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         # Whoever wanted one since this was begun has it; the next one is the interval's.
         rotation.due_at, rotation.wanted_by = due_after(rotation, secret, now), None
         rotation.save(update_fields=["due_at", "wanted_by"])
+        _tell(Act.SECRET_ROTATED, rotation, secret)
     transaction.on_commit(
         lambda: secret_rotated.send_robust(Rotation, rotation=rotation, secret=secret),
         using=database(),
@@ -487,3 +506,9 @@ def _is_orphan(found: ClientSecret, ours: RotatedSecret | None) -> bool:
 
 def _take_away(rotation: Rotation, key_id: UUID) -> None:
     _graph(rotation, lambda graph: take_away(graph, rotation.application_id, key_id))
+    record(Act.SECRET_REMOVED, rotation, key_id=key_id)
+
+
+def _tell(act: Act, rotation: Rotation, secret: RotatedSecret) -> None:
+    """Tell the history what was done, and who wanted it now."""
+    record(act, rotation, user=secret.user, key_id=secret.key_id, name=secret.marker)

@@ -19,6 +19,7 @@ from django.views.generic import FormView, TemplateView
 from . import obstacles, rotation
 from .application_views import ApplicationMixin, DirectoryMixin
 from .forms import ConfirmForm
+from .history import Act, record
 from .models import Destination, RotatedSecret, Rotation, database
 from .rotation_forms import DestinationForm, RotationForm, ScheduleForm
 
@@ -61,6 +62,8 @@ class RotationAddView(ApplicationMixin, FormView):
                 made.save()
                 form.instance.rotation = made
                 form.save()
+                record(Act.ROTATION_ADDED, made, user=self.request.user)
+                record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
             return self.form_invalid(form)
@@ -129,10 +132,10 @@ class RotationActView(RotationMixin, TemplateView):
                 advance_and_tell(request, self.rotation.pk)
                 return redirect(self.own_url())
             case "pause":
-                rotation.pause(self.rotation)
+                rotation.pause(self.rotation, cast("User", request.user))
                 message = _("The rotation is paused.")
             case "resume":
-                rotation.resume(self.rotation)
+                rotation.resume(self.rotation, cast("User", request.user))
                 message = _("The rotation goes on.")
             case _unknown:
                 raise Http404
@@ -151,7 +154,7 @@ class RotationEditView(RotationMixin, FormView):
         return {**super().get_form_kwargs(), "rotation": self.rotation}
 
     def form_valid(self, form: ScheduleForm) -> HttpResponse:
-        rotation.reschedule(self.rotation, **form.schedule)
+        rotation.reschedule(self.rotation, **form.schedule, user=cast("User", self.request.user))
         messages.success(self.request, _("The rotation is changed."), fail_silently=True)
         return redirect(self.own_url())
 
@@ -173,6 +176,7 @@ class DestinationAddView(RotationMixin, FormView):
             with rotation.changing(self.rotation):
                 form.refuse_a_second()
                 form.save()
+                record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
         except ValidationError as error:
             form.add_error(None, error)
             return self.form_invalid(form)
@@ -197,7 +201,7 @@ class DestinationRemoveView(RotationMixin, TemplateView):
         return super().get_context_data(**{**kwargs, "destination": self.destination})
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not rotation.remove_destination(self.destination):
+        if not rotation.remove_destination(self.destination, cast("User", request.user)):
             return self.render_to_response(self.get_context_data())
         messages.success(request, _("The destination is removed."), fail_silently=True)
         return redirect(self.own_url())
@@ -217,7 +221,7 @@ class RotationRemoveView(RotationMixin, FormView):
         return super().get_context_data(**kwargs, **by_state(self.rotation))
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        if not rotation.end(self.rotation.pk):
+        if not rotation.end(self.rotation.pk, user=cast("User", self.request.user)):
             form.add_error(None, obstacles.NOT_ENDED)
             return self.form_invalid(form)
         ended = _("The rotation of %s is ended.") % form.expected

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
@@ -364,7 +365,7 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
         return super().get_context_data(**kwargs, application_url=link)
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        if not rotation.end_all(self.connection):
+        if not rotation.end_all(self.connection, cast("User", self.request.user)):
             form.add_error(None, obstacles.NOT_ALL_ENDED)
             return self.form_invalid(form)
         self.connection.removed_by = self.request.user

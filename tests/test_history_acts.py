@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,15 +14,18 @@ from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
 
+from infisical_azure import rotation as engine
 from infisical_azure import tokens
 from infisical_azure.exceptions import TokenUnavailableError
-from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken
+from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken, Rotation
 
 from .conftest import Browser
-from .microsoft import CORRELATION, Microsoft, error
+from .microsoft import APPLICATION, CORRELATION, Microsoft, error
+from .rotations import Azure, act, advance, later, url
 from .test_reconnect import reconnect
+from .test_rotation_pages import FORM
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("hooks")]
 
 
 def told(*names: str, **facts: Any) -> list[tuple[str, ...]]:
@@ -58,7 +62,8 @@ def test_connection_is_added_edited_reconnected_tested_and_removed(
     reconnect(browser, made)
     browser.post(browser.url("connection_test", made.pk))
     microsoft.fail("me", 503, {}, **{"request-id": CORRELATION})
-    browser.post(browser.url("connection_test", made.pk))
+    with later(minutes=1):
+        browser.post(browser.url("connection_test", made.pk))
     browser.post(browser.url("connection_remove", made.pk), {"name": "renamed"})
     assert not AppConnection.objects.exists()
     assert told("connection_name", "name", "correlation_id", connection_id=made.pk) == [
@@ -182,6 +187,182 @@ def test_connection_that_goes_with_its_organization(
 ) -> None:
     browser.organization.delete()
     assert told(connection_id=connection.pk)[1:] == [("connection-removed", "done", "")]
+
+
+# Rotations
+
+
+def told_of(rotation: Rotation, *names: str) -> list[tuple[Any, ...]]:
+    """Return what is told of a rotation since it was set up."""
+    return told(*names, rotation_id=rotation.pk)
+
+
+def test_rotation_with_its_destinations_from_setting_up_to_its_end(
+    browser: Browser, connection: AppConnection, azure: Azure
+) -> None:
+    browser.post(browser.url("rotation_add", connection.pk, APPLICATION), FORM)
+    made = Rotation.objects.get()
+    for wish in ("pause", "resume"):
+        act(browser, made, wish)
+    browser.post(url(browser, made, "rotation_edit"), FORM | {"interval": "90"})
+    browser.post(url(browser, made, "destination_add"), FORM | {"name": "second"})
+    second = made.destinations.get(name="second")
+    remove = browser.url("destination_remove", connection.pk, made.pk, second.pk)
+    browser.post(remove)
+    browser.post(url(browser, made, "rotation_remove"), {"name": str(made)})
+    assert not Rotation.objects.exists()
+    expected = [
+        ("rotation-added", "done", "ada", ""),
+        ("destination-added", "done", "ada", "team / hr-secret"),
+        ("secret-issued", "done", "ada", "rotation"),
+        ("secret-delivered", "done", "", "team / hr-secret"),
+        ("secret-rotated", "done", "ada", "rotation"),
+        ("rotation-paused", "done", "ada", ""),
+        ("rotation-resumed", "done", "ada", ""),
+        ("rotation-edited", "done", "ada", ""),
+        ("destination-added", "done", "ada", "team / second"),
+        ("destination-removed", "done", "ada", "team / second"),
+        ("rotation-ended", "done", "ada", ""),
+    ]
+    found = told("name", rotation_id=made.pk)
+    assert [(*rest, name.split(" ", 1)[0] if name.startswith("rotation ") else name)
+            for *rest, name in found] == expected  # fmt: skip
+    keys = HistoryEntry.objects.filter(act__startswith="secret-").values_list("key_id", flat=True)
+    assert {str(key) for key in keys} == {azure.ours[0]}
+    ids = HistoryEntry.objects.filter(act__startswith="destination-")
+    assert ids.values("destination_id").distinct().count() == 2
+
+
+def test_second_rotation_of_an_application_was_not_set_up(
+    browser: Browser, connection: AppConnection, azure: Azure
+) -> None:
+    for _ in range(2):
+        browser.post(browser.url("rotation_add", connection.pk, APPLICATION), FORM)
+    assert len(told(act="rotation-added")) == 1
+
+
+def test_last_destination_was_not_removed(browser: Browser, rotation: Rotation) -> None:
+    last = rotation.destinations.get()
+    browser.post(browser.url("destination_remove", rotation.connection_id, rotation.pk, last.pk))
+    assert told_of(rotation) == []
+
+
+def test_person_is_told_of_who_wanted_it_now_and_nobody_where_the_interval_did(
+    browser: Browser, rotation: Rotation, azure: Azure
+) -> None:
+    advance(rotation)
+    (first,) = azure.ours
+    act(browser, rotation, "rotate")
+    with later(days=3):
+        advance(rotation)
+    assert told_of(rotation) == [
+        ("secret-issued", "done", ""),
+        ("secret-delivered", "done", ""),
+        ("secret-rotated", "done", ""),
+        ("rotation-requested", "done", "ada"),
+        ("secret-issued", "done", "ada"),
+        ("secret-delivered", "done", ""),
+        ("secret-rotated", "done", "ada"),
+        ("secret-removed", "done", ""),
+    ]
+    assert str(HistoryEntry.objects.get(act="secret-removed").key_id) == first
+
+
+def test_failure_that_lasts_is_told_of_once_until_something_changes(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    rotation.destinations.create(kind="hook", place="vaulty", name="broken")
+    forbidden = {"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByRbac"}}}
+    microsoft.fail("vault_set", 403, forbidden)
+    advance(rotation, "failed")
+    issued, *failures = told_of(rotation, "problem", "name")
+    assert issued[0] == "secret-issued"
+    assert failures == [
+        ("secret-delivered", "failed", "", "DeliveryError", "vaulty / broken"),
+        ("secret-delivered", "failed", "", "ForbiddenByRbac", "team / hr-secret"),
+        ("rotation-failed", "failed", "", "delivery_failed", ""),
+    ]
+    for hours in (1, 2, 3):
+        with later(hours=hours):
+            advance(rotation, "failed")
+    assert len(told_of(rotation)) == 4
+    with later(hours=4):
+        act(browser, rotation, "rotate")
+    assert told_of(rotation)[4:] == [
+        ("rotation-requested", "done", "ada"), *[failure[:3] for failure in failures]
+    ]  # fmt: skip
+    with later(hours=5):
+        microsoft.fail("vault_set", 503, {})
+        advance(rotation, "failed")
+        assert told_of(rotation, "problem")[8:] == [
+            ("secret-delivered", "failed", "", "no_usable_answer"),
+        ]
+        rotation.destinations.filter(name="broken").update(name="mended")
+        advance(rotation, "failed")
+        del microsoft.override["vault_set"]
+    with later(hours=7):
+        advance(rotation)
+    assert [entry[:2] for entry in told_of(rotation)[-3:]] == [
+        ("secret-delivered", "done"), ("secret-rotated", "done"), ("rotation-recovered", "done")
+    ]  # fmt: skip
+
+
+def test_lost_answer_is_told_of_as_uncertain(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("add_password", 504, {})
+    advance(rotation, "failed")
+    with later(minutes=5):
+        advance(rotation, "failed")
+    assert told_of(rotation) == [
+        ("secret-issued", "uncertain", ""), ("rotation-failed", "failed", "")
+    ]  # fmt: skip
+    (marker,) = HistoryEntry.objects.filter(act="secret-issued").values_list("name", flat=True)
+    assert marker == rotation.secrets.get().marker
+
+
+def test_application_that_is_gone_pauses_its_rotation(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("add_password", 404, {"error": {"code": "Request_ResourceNotFound"}})
+    advance(rotation, "failed")
+    with later(hours=1):
+        advance(rotation, "failed")
+    assert told_of(rotation, "problem") == [
+        ("rotation-failed", "failed", "", "Request_ResourceNotFound"),
+        ("rotation-paused", "done", "", ""),
+    ]
+
+
+def test_removing_a_connection_tells_of_its_rotations(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    remove = browser.url("connection_remove", rotation.connection_id)
+    browser.post(remove, {"name": "production"})
+    assert told_of(rotation)[1:] == [("rotation-paused", "done", "ada")]
+    with later(minutes=2):
+        browser.post(remove, {"name": "production"})
+    assert told(connection_id=rotation.connection_id)[3:] == [
+        ("secret-removed", "done", ""),
+        ("rotation-ended", "done", "ada"),
+        ("connection-removed", "done", "ada"),
+    ]
+
+
+def test_rotation_that_is_worked_on_is_paused_by_who_wants_to_end_it(
+    browser: Browser, rotation: Rotation
+) -> None:
+    assert Rotation.objects.claim(rotation, timedelta(minutes=1))
+    browser.post(url(browser, rotation, "rotation_remove"), {"name": str(rotation)})
+    assert told_of(rotation) == [("rotation-paused", "done", "ada")]
+
+
+def test_rotation_that_is_gone_is_not_told_of(browser: Browser, rotation: Rotation) -> None:
+    Rotation.objects.all().delete()
+    engine.resume(rotation, browser.user)
+    assert told_of(rotation) == []
 
 
 # Calendar links

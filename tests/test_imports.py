@@ -94,9 +94,10 @@ MAY_IMPORT = {
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "views": (
@@ -119,7 +120,7 @@ MAY_IMPORT = {
         "applications exceptions expiry forms graph issuing models non_atomic obstacles "
         "own_secret problems views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "urls": "application_views callback expiring_views feed_views rotation_views views",
 }
 
