@@ -70,19 +70,20 @@ def apart(work: Callable[[], Result], *, is_usable: Callable[[], bool]) -> Resul
         # What was promised to the caller is in hand: at worst it is fetched anew next time.
         with suppress(DatabaseError), transaction.atomic(using=database()):
             save()
-    return running.result()
+    (result,) = running.result()
+    return result
 
 
 def _run(
     errand: _Errand, work: Callable[[], Result], is_usable: Callable[[], bool]
-) -> Result | None:
+) -> list[Result]:
     _place.errand = errand
     connection = connections[database()]
     try:
         with connection.cursor() as cursor:
             cursor.execute(_PATIENCE.get(connection.vendor, "SELECT 1"))
         errand.is_unseen = not is_usable()
-        return None if errand.is_unseen else work()
+        return [] if errand.is_unseen else [work()]
     except DatabaseError:
         errand.is_kept_out = not errand.has_asked
         raise
@@ -96,12 +97,15 @@ def note_asked() -> None:
         _place.errand.has_asked = True
 
 
-def leave_to_caller(save: Callable[[], object]) -> bool:
-    """Have the caller's transaction save this, if this thread works for one; say whether."""
-    if _place.errand is None:
-        return False
-    _place.errand.left.append(save)
-    return True
+def is_errand() -> bool:
+    """Say whether this thread works for a caller who waits in a transaction."""
+    return _place.errand is not None
+
+
+def leave_to_caller(save: Callable[[], object]) -> None:
+    """Have the transaction of the caller, for whom this thread works, save this."""
+    if _place.errand is not None:
+        _place.errand.left.append(save)
 
 
 def may_be_lost() -> bool:

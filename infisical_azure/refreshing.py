@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from . import entra, health
-from .apart import apart, may_be_lost, note_asked, patience
+from .apart import apart, is_errand, may_be_lost, note_asked, patience
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import (
@@ -25,8 +25,8 @@ from .exceptions import (
 )
 from .freshness import Wish, find_held, held_by
 from .id_token import find_other
-from .models import AccessToken, AppConnection, RefreshToken
 from .keeping import settle
+from .models import AccessToken, AppConnection, RefreshToken
 from .operator_client import client
 from .outcomes import note_failure, save, unavailable
 from .refusals import refusal_of
@@ -56,7 +56,7 @@ def refresh(row: RefreshToken) -> bool:
 
 
 def _claim(row: RefreshToken) -> RefreshToken | None:
-    if not may_be_lost():
+    if not (may_be_lost() or is_errand()):  # Else it may wait for this very caller.
         settle(row.pk)
     claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
     return claimed

@@ -81,10 +81,13 @@ MAY_IMPORT = {
     "rotation_forms": "conf forms models",
     "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "management.commands.infisical_azure_purge": "conf history",
-    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "keeping": "models",
+    "outcomes": (
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
+    ),
     "refreshing": (
-        "apart conf entra exceptions freshness health id_token models operator_client "
-        "outcomes refusals turns"
+        "apart conf entra exceptions freshness health id_token keeping models "
+        "operator_client outcomes refusals turns"
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
