@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test mutants bench lint format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,9 @@ demo: .venv/.installed-demo  ## Run the example site and its stand-in for Micros
 
 test: .venv/.installed  ## Run every test that this machine can run
 	$(BIN)/python -m tests
+
+mutants: .venv/.installed  ## Change the code in hundreds of places, each of which tests must notice
+	$(BIN)/python -m tests.mutants
 
 bench: .venv/.installed  ## Measure against Django, msal and a sequential loop
 	$(BIN)/python -m tests.services $(BIN)/python -m benchmarks.run

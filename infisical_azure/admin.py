@@ -14,14 +14,13 @@ from django.shortcuts import redirect
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
 
-from . import health, obstacles, rotation
+from . import health, obstacles, removal
 from .history import Act, record
 from .models import (
     AppConnection,
     HistoryEntry,
     RefreshToken,
     Rotation,
-    SecretEvent,
     database,
 )
 from .own_secret import own_secret_warning
@@ -114,7 +113,10 @@ class AppConnectionAdmin(admin.ModelAdmin):
         if expiry is not None:
             text = _("The client secret with which this site signs in at Microsoft: %(expiry)s.")
             self.message_user(request, text % {"expiry": expiry.text}, messages.WARNING)
-        return super().changelist_view(request, extra_context)
+        try:
+            return super().changelist_view(request, extra_context)
+        except removal.NotRemovedError as error:  # Something was begun since `_end`.
+            return self._refuse(request, error)
 
     def save_model(self, request: HttpRequest, obj: AppConnection, form: Any, change: Any) -> None:
         super().save_model(request, obj, form, change)
@@ -123,8 +125,7 @@ class AppConnectionAdmin(admin.ModelAdmin):
             record(Act.CONNECTION_EDITED, obj, user=request.user, name=before)
 
     def delete_model(self, request: HttpRequest, obj: AppConnection) -> None:
-        obj.removed_by = request.user
-        obj.delete()
+        removal.delete(obj, user=cast("User", request.user))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AppConnection]) -> None:
         with transaction.atomic(using=database()):
@@ -141,24 +142,46 @@ class AppConnectionAdmin(admin.ModelAdmin):
             is_refused = lacking or protected
             if not is_refused and not self._end(request, [found]):
                 return redirect(request.path)
-        return super().delete_view(request, object_id, extra_context)
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except removal.NotRemovedError as error:
+            return self._refuse(request, error)
+
+    def _refuse(self, request: HttpRequest, error: removal.NotRemovedError) -> HttpResponse:
+        self.message_user(request, error.advice, messages.ERROR)
+        return redirect(request.get_full_path())
 
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[Any], Any, set[str], list[Any]]:
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        is_confirmed_action = request.POST.get("post") and request.POST.get("action")
+        if not request.POST.get("post"):
+            self._tell_what_follows(request, objs)
+            return found, counts, lacking, protected
         is_refused = lacking or protected
-        if is_confirmed_action and not is_refused and not self._end(request, objs):
+        if request.POST.get("action") and not is_refused and not self._end(request, objs):
             protected = [*protected, str(obstacles.NOT_ALL_ENDED)]
         return found, counts, lacking, protected
 
+    def _tell_what_follows(self, request: HttpRequest, connections: Iterable[Any]) -> None:
+        """Say on the page that asks for confirmation what ends and what stays in Azure."""
+        for connection in connections:
+            for made in connection.rotations.order_by("application_name", "pk"):
+                text = _("The rotation of %s ends.") % made
+                self.message_user(request, text, messages.WARNING)
+            for secret in removal.what_stays(connection):
+                self.message_user(request, secret.told, messages.WARNING)
+
     def _end(self, request: HttpRequest, connections: Iterable[AppConnection]) -> bool:
         """End what a deletion would leave behind in Azure; return False where that must wait."""
-        kept = [one for one in connections if not rotation.end_all(one, cast("User", request.user))]
-        for one in kept:
-            self.message_user(request, f"{one}: {obstacles.NOT_ALL_ENDED}", messages.ERROR)
-        return not kept
+        is_ended = True
+        for connection in connections:
+            try:
+                removal.end(connection, user=cast("User", request.user))
+            except removal.NotRemovedError as error:
+                is_ended = False
+                self.message_user(request, f"{connection}: {error.advice}", messages.ERROR)
+        return is_ended
 
     @admin.display(description=_("directory"), ordering="tenant_name")
     def directory(self, connection: AppConnection) -> str:
@@ -200,23 +223,6 @@ class AppConnectionAdmin(admin.ModelAdmin):
     def _of_refresh_token(connection: AppConnection, fact: str) -> str:
         rows = RefreshToken.objects.filter(connection=connection)
         return localize(rows.values_list(fact, flat=True).first()) or "-"
-
-
-@admin.register(SecretEvent)
-class SecretEventAdmin(admin.ModelAdmin):
-    """The history of client secrets, to read only."""
-
-    list_display = ("at", "act", "outcome", "name", "application_name", "connection", "user")
-    list_filter = ("act", "outcome")
-    list_select_related = ("connection", "user")
-    search_fields = ("name", "application_name", "application_id", "key_id")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no: an act makes its event."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(HistoryEntry)

@@ -16,7 +16,7 @@ class InfisicalAzureConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, news, notices
+        from . import calendar_links, checks, news, notices
         from .logs import TokenRequestFilter
         from .signals import (
             connection_broken,
@@ -56,4 +56,5 @@ class InfisicalAzureConfig(AppConfig):
         connection_reconnected.connect(
             news.have_watched, dispatch_uid="infisical_azure_have_watched"
         )
+        calendar_links.connect_receivers()
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())

@@ -7,23 +7,29 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
+from .calendar_links import end, end_links
 from .conf import conf
 from .history import Act, record
 from .host import get_host
 from .ical import calendar_of
+from .logs import cut_text
 from .models import Feed, WatchedSecret, database
+from .non_atomic import NonAtomicMixin
 from .permissions import ASKED
+from .secret import Secret
 from .timeline import PAST
-from .views import OrganizationMixin
+from .views import OrganizationMixin, refuse_unstorable
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -45,7 +51,7 @@ class FeedAddView(OrganizationMixin):
             **self.host.get_context_data(request, self.organization),
             "organization": self.organization,
             "organization_key": self.host.get_key(self.organization),
-            "feed_url": conf.site_url + self.url("feed", token=token),
+            "feed_url": Secret(lambda: conf.site_url + self.url("feed", token=token)),
         }
         return render(request, "infisical_azure/feed_added.html", context)
 
@@ -56,27 +62,37 @@ class FeedRemoveView(OrganizationMixin):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        links = Feed.objects.filter(organization=self.organization, created_by=request.user.pk)
-        with transaction.atomic(using=database()):
-            if links.delete()[0]:
-                record(Act.FEED_REMOVED, self.organization, user=request.user)
+        user = cast("User", request.user)
+        end_links(user, self.organization, by=user)
         message = _("The calendar link works no more.")
         messages.success(request, message, fail_silently=True)
         return redirect(self.url("secret_expiring_list"))
 
 
-class FeedView(View):
+# Not LoginRequiredMiddleware's: calendars don't sign in, and it would put the link into the
+# login page's URL.
+@method_decorator(login_not_required, name="dispatch")
+class FeedView(NonAtomicMixin, View):
     """
     The calendar itself, for whoever has the link.
 
-    It shows what its creator may see: the host is asked on their behalf each time.
+    It shows what its creator may see: the host is asked on their behalf each time. When
+    it says no the link ends for good, and asking for another one is up to the person.
     """
 
     http_method_names = ["get", "head"]
 
-    def get(self, request: HttpRequest, token: str, **kwargs: Any) -> HttpResponse:
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        _forget_path(request)
+        refuse_unstorable(kwargs)
+        super().setup(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, token: Secret, **kwargs: Any) -> HttpResponse:
         feed = get_object_or_404(Feed.objects.having(token))
-        key = _key_for_creator(request, feed)
+        key = get_host().get_key(feed.organization)
+        if not _may_creator_see(request, feed, key):
+            end(Feed.objects.filter(pk=feed.pk, token_hash=feed.token_hash))
+            raise Http404
         now = timezone.now()
         watched = WatchedSecret.objects.of(feed.organization).to_replace_by_hand()
         secrets = watched.ending(now - PAST, now + _AHEAD)
@@ -89,19 +105,30 @@ class FeedView(View):
         text = calendar_of(secrets[:_MOST], name=name, url_of=url_of)
         response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
         patch_cache_control(response, private=True)
+        response["Referrer-Policy"] = "no-referrer"
         return response
 
 
-def _key_for_creator(request: HttpRequest, feed: Feed) -> str:
-    """Return the organization's key; raise Http404 if the creator may not see it any more."""
+def _forget_path(request: HttpRequest) -> None:
+    """Leave no token in the request: error reports, and servers' own logs, show its path."""
+    request.path, request.path_info = cut_text(request.path), cut_text(request.path_info)
+    for name, value in request.META.items():
+        if isinstance(value, str):
+            request.META[name] = cut_text(value)
+
+
+def _may_creator_see(request: HttpRequest, feed: Feed, key: str) -> bool:
+    """Ask the host as if the creator of the link had opened the page."""
     host, user = get_host(), feed.created_by
-    key = host.get_key(feed.organization)
+    if not user.is_active:
+        return False
     as_creator = copy.copy(request)
     as_creator.user = user
-    # Raises Http404 for those who have left; has_permission need not know of that.
-    found = host.get_organization(as_creator, key) if user.is_active else None
-    if found != feed.organization or not host.has_permission(
+    try:
+        # Raises Http404 for those who have left; has_permission need not know of that.
+        found = host.get_organization(as_creator, key)
+    except Http404:
+        return False
+    return found == feed.organization and host.has_permission(
         user, ASKED["view"], feed.organization, None
-    ):
-        raise Http404
-    return key
+    )

@@ -132,6 +132,10 @@ NOT_ALL_ENDED = _(
     "One of its rotations is being worked on, or something of it may still turn up in Azure. It "
     "is paused, and the others are ended. Try again in a quarter of an hour."
 )
+#: Of a connection that is to be removed, too.
+BEING_ISSUED = _(
+    "A client secret is being issued through it at this moment. Try again in a minute."
+)
 _ACTORS = {
     Reaction.RETRY: Actor.NOBODY,
     Reaction.RECONNECT: Actor.ORGANIZATION_ADMIN,

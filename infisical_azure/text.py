@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# What PostgreSQL stores in no text: NUL, and halves of characters.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Say whether a database takes the text, to look for it or to keep it."""
+    return _UNSTORABLE.search(text) is None
 
 
 def is_guid(text: str) -> bool:

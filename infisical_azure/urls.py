@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
 from . import application_views, expiring_views, feed_views, rotation_views, views
 from .callback import CallbackProblemView, OAuthCallbackView
+from .secret import Secret
 
 app_name = "infisical_azure"
+
+
+class CalendarToken:
+    """A calendar link's token; as a `Secret`, since error reports show a view's arguments."""
+
+    regex = "[^/]+"
+
+    def to_python(self, value: str) -> Secret:
+        return Secret(value)
+
+    def to_url(self, token: Secret) -> str:
+        return token.reveal()
+
+
+register_converter(CalendarToken, "infisical_azure_token")
 
 #: Where Microsoft sends people back to; its full path is registered in Azure.
 oauth_urlpatterns = [
@@ -45,7 +61,11 @@ organization_urlpatterns = [
     path("app-connections/feeds/add/", feed_views.FeedAddView.as_view(), name="feed_add"),
     path("app-connections/feeds/remove/", feed_views.FeedRemoveView.as_view(), name="feed_remove"),
     # Without a login: who has the link may read.
-    path("app-connections/feeds/<str:token>.ics", feed_views.FeedView.as_view(), name="feed"),
+    path(
+        "app-connections/feeds/<infisical_azure_token:token>.ics",
+        feed_views.FeedView.as_view(),
+        name="feed",
+    ),
     path("app-connections/problems/<uuid:pk>/", views.ProblemView.as_view(), name="problem"),
     path(
         "app-connections/<uuid:pk>/",

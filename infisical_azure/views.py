@@ -24,7 +24,8 @@ from django.views.decorators.clickjacking import xframe_options_deny
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import DetailView, FormView, TemplateView, UpdateView, View
 
-from . import flow, health, obstacles, problems, rotation
+from . import flow, health, problems, removal
+from .activity import activity
 from .conf import conf
 from .connection_options import OPTIONS
 from .forms import (
@@ -41,7 +42,9 @@ from .own_secret import own_secret_warning
 from .paging import page_of
 from .permissions import ASKED
 from .probe import probe
+from .refusals import of_apis
 from .resources import label_of
+from .text import is_storable
 
 
 class _Answers(dict[str, bool]):
@@ -53,6 +56,12 @@ class _Answers(dict[str, bool]):
     def __missing__(self, name: str) -> bool:
         self[name] = answer = self.ask(name)
         return answer
+
+
+def refuse_unstorable(parts: dict[str, Any]) -> None:
+    """Raise Http404 for parts of a URL that no row can have: PostgreSQL refuses to look."""
+    if not all(is_storable(part) for part in parts.values() if isinstance(part, str)):
+        raise Http404
 
 
 @method_decorator([csrf_protect, xframe_options_deny], name="dispatch")
@@ -69,6 +78,10 @@ class OrganizationMixin(View):
     def find_connection(self) -> AppConnection | None:
         """Return the connection that the page is about, if there is such a one."""
         return None
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        refuse_unstorable(kwargs)
+        super().setup(request, *args, **kwargs)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
@@ -174,10 +187,20 @@ class ConnectionDetailView(ConnectionMixin, DetailView):
         held = connection.access_tokens.order_by("resource")
         cloud = conf.clouds.get(connection.cloud)
         resources = [(label_of(token.resource, cloud), token) for token in held]
-        kwargs |= {"resources": resources, **_health_of(connection)}
+        refused = [
+            {
+                "label": label_of(resource, cloud),
+                "reason": health.REASONS[refusal.problem],
+                "advice": health.advice_on(refusal.reaction),
+                "correlation_id": refusal.correlation_id,
+            }
+            for resource, refusal in sorted(of_apis(connection).items())
+        ]
+        kwargs |= {"resources": resources, "refused": refused, **_health_of(connection)}
         missing = any(p.admin_consent for p in connection.missing_permissions)
         can_be_approved = missing or connection.problem == "consent_missing"
         link = flow.admin_consent_url(connection) if can_be_approved else ""
+        kwargs |= activity(self.request, connection_id=connection.pk)
         return super().get_context_data(**kwargs, admin_consent_url=link)
 
 
@@ -362,16 +385,23 @@ class ConnectionRemoveView(NonAtomicMixin, ConnectionMixin, FormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         cloud = conf.clouds.get(self.connection.cloud)
         link = cloud.application_url(conf.client_id) if cloud else ""
-        return super().get_context_data(**kwargs, application_url=link)
+        return super().get_context_data(
+            **kwargs,
+            application_url=link,
+            rotations=self.connection.rotations.order_by("application_name", "pk"),
+            staying=removal.what_stays(self.connection),
+        )
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        if not rotation.end_all(self.connection, cast("User", self.request.user)):
-            form.add_error(None, obstacles.NOT_ALL_ENDED)
+        text = _("The connection %s is removed.")
+        try:
+            removal.remove(self.connection, user=cast("User", self.request.user))
+        except removal.RemovedBeforeError:
+            text = _("Somebody else has removed the connection %s.")
+        except removal.NotRemovedError as error:
+            form.add_error(None, error.advice)
             return self.form_invalid(form)
-        self.connection.removed_by = self.request.user
-        self.connection.delete()
-        message = _("The connection %s is removed.") % self.connection.name
-        messages.success(self.request, message, fail_silently=True)
+        messages.success(self.request, text % form.expected, fail_silently=True)
         return super().form_valid(form)
 
     def get_success_url(self) -> str:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import time_machine
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.core.signals import got_request_exception
+from django.db import DatabaseError
+from django.db import connection as database
+from django.http import HttpRequest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
 
-from infisical_azure.models import AppConnection, Feed, WatchedSecret
+from infisical_azure import calendar_links
+from infisical_azure.models import AppConnection, Feed, HistoryEntry, Rotation, WatchedSecret
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization, remove_member
@@ -154,6 +164,33 @@ def test_other_organizations_are_not_shown(browser: Browser, connection: AppConn
     assert "ends-in-3" not in content(browser)
     response = browser.get(browser.url("secret_expiring_csv"))
     assert "ends-in-3" not in response.content.decode()
+
+
+def test_organization_that_rotates_a_client_secret_alone_sees_that(
+    browser: Browser, connection: AppConnection
+) -> None:
+    key_id, here, elsewhere = uuid.uuid4(), browser.organization, make_organization("Elsewhere")
+    add_member(elsewhere, browser.user)
+    rotation = Rotation.objects.create(
+        connection=connection,
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        interval=timedelta(days=30),
+        lifetime=timedelta(days=90),
+        overlap=timedelta(days=2),
+        due_at=NOON + timedelta(days=2),
+    )
+    rotation.secrets.create(key_id=key_id, state="current")
+    seen(connection, 3, key_id=key_id)
+    for name, organization, is_shown in (("another", here, True), ("theirs", elsewhere, False)):
+        connection.pk, connection.name = uuid.uuid4(), name
+        connection.organization = browser.organization = organization
+        connection._state.adding = True
+        connection.save()
+        seen(connection, 3, key_id=key_id)
+        assert ("Rotated here" in content(browser)) is is_shown
+        # Nor does the calendar of others leave out what the rotation will replace.
+        assert ("BEGIN:VEVENT" in calendar(make_link(browser))) is not is_shown
 
 
 def test_list_leads_to_it(browser: Browser, connection: AppConnection) -> None:
@@ -312,18 +349,166 @@ def test_removed_link_works_no_more(browser: Browser, connection: AppConnection)
     assert Client().get(link).status_code == 404
 
 
-def test_link_shows_what_its_creator_may_see(browser: Browser, connection: AppConnection) -> None:
-    link = make_link(browser)
+def leave(browser: Browser) -> None:
     remove_member(browser.organization, browser.user)
-    assert Client().get(link).status_code == 404
+
+
+def lose_the_right(browser: Browser) -> None:
+    remove_member(browser.organization, browser.user)
     add_member(browser.organization, browser.user, "add")
+
+
+def be_deactivated(browser: Browser) -> None:
+    type(browser.user).objects.update(is_active=False)
+
+
+@pytest.mark.parametrize("change", [leave, lose_the_right, be_deactivated])
+def test_link_of_who_may_no_longer_see_it_ends_for_good(
+    browser: Browser, connection: AppConnection, change: Any
+) -> None:
+    link = make_link(browser)
+    calendar(link)
+    change(browser)
     assert Client().get(link).status_code == 404
     remove_member(browser.organization, browser.user)
-    add_member(browser.organization, browser.user, "view")
-    calendar(link)
-    browser.user.is_active = False
+    add_member(browser.organization, browser.user)
+    browser.user.is_active = True
     browser.user.save()
     assert Client().get(link).status_code == 404
+    newest = HistoryEntry.objects.latest("pk")
+    assert (newest.act, newest.actor) == ("feed-removed", "")
+    assert "Create calendar link" in content(browser)
+    calendar(make_link(browser))
+
+
+def test_link_of_who_came_back_stays_dead_though_nobody_read_it(
+    browser: Browser, connection: AppConnection
+) -> None:
+    link = make_link(browser)
+    browser.user.is_active = False
+    browser.user.save()
+    browser.user.is_active = True
+    browser.user.save()
+    assert Client().get(link).status_code == 404
+
+
+def test_link_that_is_replaced_while_the_one_before_ends_is_kept(
+    browser: Browser, connection: AppConnection
+) -> None:
+    make_link(browser)
+    (old,) = Feed.objects.all()
+    link = make_link(browser)
+    calendar_links.end(Feed.objects.filter(pk=old.pk, token_hash=old.token_hash))
+    calendar(link)
+
+
+@pytest.mark.parametrize("everybody", [True, False])
+@pytest.mark.parametrize("reverse", [True, False])
+def test_links_of_who_leaves_a_group_end(
+    browser: Browser, connection: AppConnection, settings: Any, reverse: bool, everybody: bool
+) -> None:
+    settings.INFISICAL_AZURE_ORGANIZATION_MODEL = "auth.Group"
+    link, here, person = make_link(browser), browser.organization, browser.user
+    near, far = (here, person) if reverse else (person, here)
+    other = User.objects.create_user("max") if reverse else make_organization("Elsewhere")
+    leavers = calendar_links.end_of_leavers
+    for action, keys in (("pre_remove", {far.pk}), ("post_remove", {other.pk})):
+        leavers(instance=near, action=action, reverse=reverse, pk_set=keys)
+        calendar(link)
+    action, left = ("post_clear", None) if everybody else ("post_remove", {far.pk})
+    leavers(instance=near, action=action, reverse=reverse, pk_set=left)
+    assert Client().get(link).status_code == 404
+
+
+def test_group_is_asked_only_where_it_is_an_organization(
+    browser: Browser, connection: AppConnection
+) -> None:
+    link, other = make_link(browser), Group.objects.create(name="other")
+    browser.user.groups.add(other)
+    browser.user.groups.remove(other)
+    calendar(link)
+    remove_member(browser.organization, browser.user)
+    add_member(browser.organization, browser.user)
+    is_group = settings.ORGANIZATION == "group"
+    assert Client().get(link).status_code == (404 if is_group else 200)
+
+
+def test_host_ends_the_links_of_who_leaves(browser: Browser, connection: AppConnection) -> None:
+    link, elsewhere = make_link(browser), make_organization("Elsewhere")
+    calendar_links.end_links(browser.user, elsewhere)
+    calendar(link)
+    calendar_links.end_links(browser.user, browser.organization)
+    assert Client().get(link).status_code == 404
+
+
+LOGIN_REQUIRED = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+
+
+def test_link_needs_no_session_where_every_page_needs_one(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    settings.MIDDLEWARE = LOGIN_REQUIRED
+    link = make_link(browser)
+    assert "BEGIN:VCALENDAR" in calendar(link)
+    assert Client().post(link).status_code == 405
+    for wrong in (
+        link.replace(".ics", "x.ics"),
+        re.sub(r"feeds/.*", "feeds/%00.ics", link),
+        re.sub(r"/organization/[^/]+/", "/organization/%00/", link),
+        link.replace(".ics", ""),
+        link.replace(".ics", "/.ics"),
+    ):
+        response = Client().get(wrong)
+        assert (response.status_code, response.has_header("Location")) == (404, False)
+    calendar_links.end_links(browser.user)
+    assert Client().get(link).status_code == 404
+
+
+def test_code_of_the_callback_is_in_no_other_url_where_every_page_needs_a_session(
+    browser: Browser, settings: Any
+) -> None:
+    settings.MIDDLEWARE = LOGIN_REQUIRED
+    browser.logout()
+    callback = reverse("infisical_azure:azure_oauth_callback")
+    response = browser.get(f"{callback}?code=CANARY&state=CANARY")
+    assert (response.status_code, "CANARY" in response["Location"]) == (303, False)
+    assert browser.get(response["Location"]).status_code == 403
+
+
+def test_token_is_in_no_frame_log_or_referrer(
+    browser: Browser, connection: AppConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = make_link(browser)
+    token = link.rsplit("/", 1)[1].removesuffix(".ics")
+    response = Client().get(link)
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert token not in response.content.decode()
+    uris = {"RAW_URI": link, "REQUEST_URI": f"https://site.example{link}"}
+    reports = []
+
+    def report(request: HttpRequest, **kwargs: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        if "infisical_azure_watchedsecret" in sql:
+            raise DatabaseError
+        return execute(sql, *args)
+
+    client = Client(raise_request_exception=False)
+    got_request_exception.connect(report)
+    try:
+        with database.execute_wrapper(fail):
+            assert client.get(link, **uris).status_code == 500
+    finally:
+        got_request_exception.disconnect(report)
+    (report_of_failure,) = reports
+    assert "DatabaseError" in report_of_failure
+    assert token not in report_of_failure
+    calendar_links.end_links(browser.user)
+    client.get(link)
+    client.post(link)
+    assert "Not Found" in caplog.text
+    assert token not in caplog.text
 
 
 def test_link_of_another_organization_is_another(

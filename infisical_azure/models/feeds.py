@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
+from ..secret import Secret
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 class FeedQuerySet(models.QuerySet["Feed"]):
     """Calendar links; each is found by its token only."""
 
-    def make(self, organization: models.Model, user: User) -> str:
+    def make(self, organization: models.Model, user: User) -> Secret:
         """Return the token of a person's new link, the only one from now on."""
-        token = secrets.token_urlsafe(32)
+        token = Secret(secrets.token_urlsafe(32))
         values = {"token_hash": _hash(token), "created_at": timezone.now()}
         self.update_or_create(organization=organization, created_by=user, defaults=values)
         return token
 
-    def having(self, token: str) -> FeedQuerySet:
+    def having(self, token: Secret) -> FeedQuerySet:
         found = self.filter(token_hash=_hash(token))
         return found.select_related("organization", "created_by")
 
@@ -59,5 +60,5 @@ class Feed(models.Model):
         return f"calendar link {self.pk}"
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def _hash(token: Secret) -> str:
+    return hashlib.sha256(token.reveal().encode()).hexdigest()

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
 from ..fields import EncryptedTextField
 from .connections import AppConnection
+from .watched_secrets import WatchedSecret
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+#: Reads of the directory lag its writes; a younger client secret may just not be seen yet.
+_SEEN_AFTER = timedelta(minutes=15)
+
+
+class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
+    """Client secrets that people asked for."""
+
+    def alive(self) -> IssuedSecretQuerySet:
+        """
+        Those that something may sign in with.
+
+        What a directory that was read since has no longer was removed elsewhere.
+        """
+        seen = WatchedSecret.objects.filter(
+            connection=OuterRef("connection"), key_id=OuterRef("key_id")
+        )
+        was_read_since = Q(connection__watched_at__gt=F("asked_at") + _SEEN_AFTER)
+        gone = was_read_since & Q(key_id__isnull=False) & ~Exists(seen)
+        return self.filter(removed_at=None, expires_at__gt=timezone.now()).exclude(gone)
+
+    def alive_of(self, organization: models.Model) -> IssuedSecretQuerySet:
+        return self.alive().filter(connection__organization=organization)
+
+    def under_way(self) -> IssuedSecretQuerySet:
+        """Those that a request is at Microsoft for now."""
+        return self.filter(state=IssuedSecret.State.ASKED, asked_at__gt=_lost_since())
+
+    def note_removed(self, connection: AppConnection, key_id: uuid.UUID) -> None:
+        """Note that a client secret is gone from the directory; its value goes as well."""
+        same = self.filter(connection=connection, key_id=key_id)
+        IssuedValue.objects.filter(of__in=same).delete()
+        same.update(removed_at=timezone.now())
 
 
 class IssuedSecret(models.Model):
@@ -41,7 +76,11 @@ class IssuedSecret(models.Model):
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.ASKED)
     key_id = models.UUIDField(_("key ID"), null=True)
     asked_at = models.DateTimeField(_("asked for"), default=timezone.now)
-    expires_at = models.DateTimeField(_("expires"), null=True)
+    expires_at = models.DateTimeField(_("expires"))
+    """As Microsoft answered, or as was asked for."""
+    removed_at = models.DateTimeField(_("removed"), null=True)
+
+    objects = IssuedSecretQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("issued client secret")
@@ -53,9 +92,7 @@ class IssuedSecret(models.Model):
     @property
     def is_uncertain(self) -> bool:
         """Whether Microsoft may have issued it without this site knowing."""
-        is_asked = self.state == self.State.ASKED
-        # Longer than a token that others refresh and three calls take: that process is gone.
-        is_lost = is_asked and self.asked_at <= timezone.now() - 4 * conf.lease
+        is_lost = self.state == self.State.ASKED and self.asked_at <= _lost_since()
         return is_lost or self.state == self.State.UNCERTAIN
 
 
@@ -90,3 +127,8 @@ class IssuedValue(models.Model):
 
     def __str__(self) -> str:
         return f"value of {self.of_id}"
+
+
+def _lost_since() -> datetime:
+    """Return before when whoever asked must be dead: a refresh by others, then three calls."""
+    return timezone.now() - 4 * conf.lease
