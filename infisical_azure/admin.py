@@ -21,7 +21,6 @@ from .models import (
     HistoryEntry,
     RefreshToken,
     Rotation,
-    SecretEvent,
     database,
 )
 from .own_secret import own_secret_warning
@@ -224,23 +223,6 @@ class AppConnectionAdmin(admin.ModelAdmin):
     def _of_refresh_token(connection: AppConnection, fact: str) -> str:
         rows = RefreshToken.objects.filter(connection=connection)
         return localize(rows.values_list(fact, flat=True).first()) or "-"
-
-
-@admin.register(SecretEvent)
-class SecretEventAdmin(admin.ModelAdmin):
-    """The history of client secrets, to read only."""
-
-    list_display = ("at", "act", "outcome", "name", "application_name", "connection", "user")
-    list_filter = ("act", "outcome")
-    list_select_related = ("connection", "user")
-    search_fields = ("name", "application_name", "application_id", "key_id")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no: an act makes its event."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(HistoryEntry)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.core import signing
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -17,12 +16,14 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView, View
 
-from . import applications, issuing, obstacles
+from . import applications, issuing, limits, obstacles
+from .activity import activity
 from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .expiry import Expiry, Level, expiry_of, next_end
 from .forms import ConfirmForm, SecretAddForm, SecretSavedForm
 from .graph import Application, ClientSecret
-from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation, SecretEvent, database
+from .history import Act, Attempt, record
+from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
 from .problems import Problem
@@ -40,7 +41,7 @@ class DirectoryMixin(NonAtomicMixin, ConnectionMixin):
     """A page that is made from what Microsoft Graph answers now, or says why it isn't."""
 
     #: What was begun, once it was.
-    event: SecretEvent | None = None
+    attempt: Attempt | None = None
 
     def respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -53,7 +54,7 @@ class DirectoryMixin(NonAtomicMixin, ConnectionMixin):
 
     def render_failure(self, error: RemoteError | TokenUnavailableError) -> HttpResponse:
         fault = error.fault if isinstance(error, RemoteError) else error
-        is_uncertain = self.event and self.event.outcome == SecretEvent.Outcome.UNCERTAIN
+        is_uncertain = self.attempt is not None and applications.may_have_happened(error)
         is_gone = self._is_gone(error)
         is_post = self.request.method == "POST"
         # Neither an application that is gone nor Graph's link to a page comes back.
@@ -137,18 +138,6 @@ class ApplicationMixin(DirectoryMixin):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**{**kwargs, "application": self.application})
 
-    def new_event(self, **facts: Any) -> SecretEvent:
-        """Save that something is begun, before it is."""
-        with transaction.atomic(using=database()):
-            self.event = SecretEvent.objects.create(
-                connection=self.connection,
-                application_id=self.application.id,
-                application_name=self.application.name,
-                user=cast("User", self.request.user),
-                **facts,
-            )
-        return self.event
-
     def get_success_url(self) -> str:
         return self.url(
             "application_detail", pk=self.connection.pk, application=self.application.id
@@ -159,13 +148,10 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
     """One application with its client secrets, and what this site did to them."""
 
     template_name = "infisical_azure/application_detail.html"
-    history_size = 20
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        events = SecretEvent.objects.filter(
-            connection=self.connection, application_id=self.application.id
-        ).select_related("user")
-        ours = events.filter(act=SecretEvent.Act.ISSUE, key_id__isnull=False)
+        of_both = {"connection_id": self.connection.pk, "application_id": self.application.id}
+        ours = IssuedSecret.objects.filter(**of_both, key_id__isnull=False)
         issued_here = set(ours.values_list("key_id", flat=True))
         now = timezone.now()
         rotation = Rotation.objects.filter(
@@ -184,7 +170,7 @@ class ApplicationDetailView(ApplicationMixin, TemplateView):
         return super().get_context_data(
             **kwargs,
             rows=rows,
-            events=events[: self.history_size],
+            **activity(self.request, **of_both),
             rotation=rotation,
         )
 
@@ -210,6 +196,9 @@ class SecretAddView(ApplicationMixin, FormView):
         )
         try:
             value = issuing.find(wish) or issuing.issue(wish, self.application)
+        except limits.LimitReachedError as error:
+            form.add_error(None, str(error.limit))
+            return self.form_invalid(form)
         except issuing.SpentError:
             return self.render_obstacle(obstacles.SPENT, status=409)
         except issuing.UnderWayError:
@@ -226,6 +215,15 @@ class SecretAddView(ApplicationMixin, FormView):
                 raise
             form.add_error("lifetime", f"{obstacle.title}. {obstacle.next_step}")
             return self.form_invalid(form)
+        record(
+            Act.SECRET_SHOWN,
+            self.connection,
+            user=wish.user,
+            application_id=value.of.application_id,
+            application_name=value.of.application_name,
+            key_id=value.of.key_id,
+            name=value.of.name,
+        )
         # Not from the directory, which a second click need not ask.
         context = OrganizationMixin.get_context_data(
             self, connection=self.connection, issued=value.of, value=value.secret
@@ -288,15 +286,22 @@ class SecretRemoveView(ApplicationMixin, FormView):
         )
 
     def _is_rotated(self) -> bool:
-        rows = RotatedSecret.objects.filter(rotation__connection=self.connection)
+        # Also by another connection of the organization to the same directory.
+        rows = RotatedSecret.objects.filter(rotation__connection__organization=self.organization)
         in_use = rows.exclude(state=RotatedSecret.State.REMOVED)
         return in_use.filter(key_id=self.secret.key_id).exists()
 
     def form_valid(self, form: ConfirmForm) -> HttpResponse:
-        event = self.new_event(
-            act=SecretEvent.Act.REMOVE, name=self.secret.name, key_id=self.secret.key_id
+        self.attempt = Attempt(
+            act=Act.SECRET_REMOVED,
+            connection=self.connection,
+            user=self.request.user,
+            application_id=self.application.id,
+            application_name=self.application.name,
+            name=self.secret.name,
+            key_id=self.secret.key_id,
         )
-        applications.remove_secret(event)
+        applications.remove_secret(self.attempt)
         IssuedSecret.objects.note_removed(self.connection, self.secret.key_id)
         message = _("The client secret %s is removed.") % form.expected
         messages.success(self.request, message, fail_silently=True)

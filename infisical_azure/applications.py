@@ -10,7 +10,8 @@ from uuid import UUID
 
 from .exceptions import RemoteError, TokenUnavailableError
 from .graph import Application, ApplicationPage, GraphClient
-from .models import AppConnection, SecretEvent
+from .history import Attempt, Outcome
+from .models import AppConnection
 from .on_behalf import on_behalf_of
 from .pauses import is_brief_conflict
 
@@ -35,11 +36,11 @@ def find_application(connection: AppConnection, object_id: UUID) -> Application:
     return on_behalf_of(connection, lambda graph: graph.application(object_id))
 
 
-def remove_secret(event: SecretEvent) -> None:
-    """Remove the client secret that a saved `event` is about; one that is gone is removed."""
-    key_id = cast("UUID", event.key_id)
-    noted(event, lambda graph: take_away(graph, event.application_id, key_id))
-    event.end(SecretEvent.Outcome.DONE)
+def remove_secret(attempt: Attempt) -> None:
+    """Remove the client secret that the attempt is about; one that is gone is removed."""
+    key_id = cast("UUID", attempt.key_id)
+    noted(attempt, lambda graph: take_away(graph, attempt.application_id, key_id))
+    attempt.tell(Outcome.DONE)
 
 
 def take_away(graph: GraphClient, object_id: UUID, key_id: UUID) -> None:
@@ -62,13 +63,14 @@ def _has(graph: GraphClient, object_id: UUID, key_id: UUID) -> bool:
     return any(secret.key_id == key_id for secret in application.secrets)
 
 
-def noted(event: SecretEvent, act: Callable[[GraphClient], Result]) -> Result:
-    """Do it once nobody else changes the application, and note in the event when that fails."""
+def noted(attempt: Attempt, act: Callable[[GraphClient], Result]) -> Result:
+    """Do it once nobody else changes the application, and tell the history when that fails."""
+    attempt.tell(Outcome.BEGUN)
     try:
-        return on_behalf_of(event.connection, lambda graph: after_others(lambda: act(graph)))
+        return on_behalf_of(attempt.connection, lambda graph: after_others(lambda: act(graph)))
     except (TokenUnavailableError, RemoteError) as error:
         uncertain = may_have_happened(error)
-        event.end(SecretEvent.Outcome.UNCERTAIN if uncertain else SecretEvent.Outcome.FAILED)
+        attempt.tell(Outcome.UNCERTAIN if uncertain else Outcome.FAILED, error=error)
         raise
 
 

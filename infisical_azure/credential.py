@@ -10,11 +10,15 @@ from typing import Any
 
 from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
 from azure.core.exceptions import ClientAuthenticationError
+from django.db.models.signals import post_delete
 
 from . import tokens
 from .conf import conf
 from .exceptions import TokenUnavailableError
 from .models import AppConnection
+from .signals import connection_reconnected, connection_removed
+
+_CHECKED_EVERY_SECONDS = 30
 
 
 class ConnectionCredential:
@@ -22,15 +26,21 @@ class ConnectionCredential:
     ``TokenCredential`` and ``SupportsTokenInfo`` of azure.core, over `tokens.get_token`.
 
     Keeps tokens in memory until they are to be refreshed, so that a client costs no
-    query for each call. Safe to share between threads. Raises
-    ClientAuthenticationError, with the next step in its text.
+    query for each call; every 30 seconds, and at once after a removal or reconnect in
+    this process, it looks at the connection's rows again. Safe to share between threads.
+    Raises ClientAuthenticationError, with the next step in its text.
     Source: azure-core 1.41 ``credentials``.
     """
 
+    #: Another object after each removal and reconnect that this process knows of.
+    _latest_change = object()
+
     def __init__(self, connection: AppConnection) -> None:
-        self._connection = connection
+        self._connection, self._pk = connection, connection.pk
         self._lock = threading.Lock()
-        self._held: dict[str, AccessTokenInfo] = {}
+        self._held: dict[str, tuple[AccessTokenInfo, float, object]] = {}
+        self._change = self._latest_change
+        self._checked_until = time.time() + _CHECKED_EVERY_SECONDS
 
     def get_token(
         self,
@@ -73,28 +83,57 @@ class ConnectionCredential:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<ConnectionCredential of {self._connection.pk}>"
+        return f"<ConnectionCredential of {self._pk}>"
+
+    @classmethod
+    def note_change(cls, **news: Any) -> None:
+        """Let no object serve what it holds without looking again."""
+        cls._latest_change = object()
 
     def _get(
         self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None
     ) -> AccessTokenInfo:
         if len(scopes) != 1:
             raise ValueError("A token is for exactly one scope.")
-        if tenant_id and tenant_id.lower() != str(self._connection.tenant_id):
-            raise ClientAuthenticationError(
-                f"The connection {self._connection.pk} belongs to the tenant "
-                f"{self._connection.tenant_id}, not to the one that is asked for."
-            )
+        if tenant_id:
+            with self._lock:
+                self._refuse_other(tenant_id)
+        # As `_find`, without the call: this is what each use of a client costs.
         held = self._held.get(scopes[0])
-        if held is not None and not claims and time.time() < (held.refresh_on or 0):
-            return held
+        if held and not claims and held[2] is self._latest_change and time.time() < held[1]:
+            return held[0]
         with self._lock:
             return self._fetch(scopes[0], claims or "")
 
+    def _find(self, scope: str) -> AccessTokenInfo | None:
+        info, good_until, change = self._held.get(scope, (None, 0, None))
+        return info if time.time() < good_until and change is self._latest_change else None
+
+    def _refuse_other(self, tenant_id: str) -> None:
+        self._look()
+        if tenant_id.lower() != str(self._connection.tenant_id):
+            raise ClientAuthenticationError(
+                f"The connection {self._pk} belongs to the tenant "
+                f"{self._connection.tenant_id}, not to the one that is asked for."
+            )
+
+    def _look(self) -> None:
+        """Read the connection again when it is time to; raise where it is gone."""
+        change, now = self._latest_change, time.time()
+        if change is self._change and now < self._checked_until:
+            return
+        found = AppConnection.objects.filter(pk=self._pk).first()
+        if found is None:
+            self._held.clear()
+            raise ClientAuthenticationError(f"The connection {self._pk} was removed.")
+        self._connection, self._change = found, change
+        self._checked_until = now + _CHECKED_EVERY_SECONDS
+
     def _fetch(self, scope: str, claims: str) -> AccessTokenInfo:
-        held = self._held.get(scope)
-        if held is not None and not claims and time.time() < (held.refresh_on or 0):
+        held = None if claims else self._find(scope)
+        if held is not None:
             return held  # Fetched while we waited for the lock.
+        self._look()
         message = ""
         try:
             token = tokens.get_token(self._connection, scope, claims=claims)
@@ -102,15 +141,21 @@ class ConnectionCredential:
             message = str(error)
         if message:
             raise ClientAuthenticationError(message)
+        refresh_on = self._refresh_on(token.refresh_at, token.expires_at)
         info = AccessTokenInfo(
-            token.reveal(),
-            int(token.expires_at.timestamp()),
-            refresh_on=self._refresh_on(token.refresh_at, token.expires_at),
+            token.reveal(), int(token.expires_at.timestamp()), refresh_on=refresh_on
         )
-        self._held[scope] = info
+        # Not the change of now: what was fetched may be older.
+        self._held[scope] = info, min(refresh_on, self._checked_until), self._change
         return info
 
     @staticmethod
     def _refresh_on(refresh_at: datetime, expires_at: datetime) -> int:
         """Return when to ask again: with the leeway that others are given, too."""
         return int(min(refresh_at, expires_at - conf.token_leeway).timestamp())
+
+
+# A removal that is not committed yet counts for this transaction, and again once it is.
+post_delete.connect(ConnectionCredential.note_change, sender=AppConnection)
+connection_removed.connect(ConnectionCredential.note_change)
+connection_reconnected.connect(ConnectionCredential.note_change)

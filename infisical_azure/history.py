@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
@@ -48,6 +51,37 @@ def record(
         known |= {"actor_id": str(user.pk), "actor": user.get_username()}
     values = {name: _fitting(name, value) for name, value in known.items()}
     return HistoryEntry.objects.using(database()).create(act=act, outcome=outcome, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A change that Microsoft is asked for: told of before the call, and how it went after it."""
+
+    act: Act
+    connection: AppConnection
+    user: AbstractBaseUser | AnonymousUser
+    application_id: UUID
+    application_name: str
+    name: str
+    key_id: UUID | None = None
+    id: UUID = field(default_factory=uuid.uuid4)
+
+    def tell(
+        self, outcome: Outcome, *, key_id: UUID | None = None, error: Exception | None = None
+    ) -> None:
+        """Add the entry of this outcome."""
+        record(
+            self.act,
+            self.connection,
+            user=self.user,
+            outcome=outcome,
+            error=error,
+            application_id=self.application_id,
+            application_name=self.application_name,
+            name=self.name,
+            key_id=key_id or self.key_id,
+            attempt=self.id,
+        )
 
 
 def record_unless_repeated(act: Act, about: Destination | Rotation, **facts: Any) -> None:
@@ -103,7 +137,7 @@ def _why(error: Exception | None) -> dict[str, str]:
 
 def _fitting(name: str, value: Any) -> Any:
     """Free a text of controls, and cut it to what its column holds."""
-    field = HistoryEntry._meta.get_field(name)
-    if not isinstance(field, models.CharField):
+    column = HistoryEntry._meta.get_field(name)
+    if not isinstance(column, models.CharField):
         return value
-    return displayable(value, longest=field.max_length or 0)
+    return displayable(value, longest=column.max_length or 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn, cast
 from uuid import UUID
@@ -12,11 +13,13 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from . import limits
 from .applications import after_others, may_have_happened, noted
 from .conf import conf
 from .exceptions import InfisicalAzureError, RemoteError, TokenUnavailableError
 from .graph import Application, GraphClient, NewSecret
-from .models import AppConnection, IssuedSecret, IssuedValue, SecretEvent, database
+from .history import Act, Attempt, Outcome
+from .models import AppConnection, IssuedSecret, IssuedValue, database
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -90,8 +93,8 @@ def issue(wish: Wish, application: Application) -> IssuedValue:
     """
     Issue the client secret, or wait for who does so with the same form, and keep its value.
 
-    Raises what `find` raises, ConnectionGoneError, and TokenUnavailableError or RemoteError
-    where nothing was issued: then the form works again.
+    Raises what `find` raises, ConnectionGoneError, and LimitReachedError, TokenUnavailableError
+    or RemoteError where nothing was issued: then the form works again.
     """
     while True:
         secret, is_ours = _ask(wish, application)
@@ -114,7 +117,7 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
     with transaction.atomic(using=database()):
         if not wish.connection.lock():
             raise ConnectionGoneError
-        return IssuedSecret.objects.get_or_create(
+        secret, is_ours = IssuedSecret.objects.get_or_create(
             pk=wish.key,
             defaults={
                 "connection": wish.connection,
@@ -127,15 +130,18 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
                 "expires_at": now + wish.lifetime,
             },
         )
+        if is_ours:
+            limits.SECRETS.keep(wish.connection.organization)
+        return secret, is_ours
 
 
 def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
-    event = SecretEvent.objects.create(
+    attempt = Attempt(
+        act=Act.SECRET_ISSUED,
         connection=wish.connection,
+        user=wish.user,
         application_id=secret.application_id,
         application_name=secret.application_name,
-        user=wish.user,
-        act=SecretEvent.Act.ISSUE,
         name=secret.name,
     )
 
@@ -148,7 +154,7 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         )
 
     try:
-        graph, new = noted(event, add)
+        graph, new = noted(attempt, add)
     except (TokenUnavailableError, RemoteError) as error:
         if not may_have_happened(error):
             secret.delete()  # So that a second click may try again.
@@ -158,8 +164,8 @@ def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:
         raise UncertainError(cast("RemoteError", error).fault.correlation_id) from None
     secret.state, secret.key_id = State.ISSUED, new.key_id
     secret.expires_at = new.expires_at or secret.expires_at
-    event.end(SecretEvent.Outcome.DONE, new.key_id)
-    return _keep(secret, wish, new) or _take_back(graph, secret)
+    attempt.tell(Outcome.DONE, key_id=new.key_id)
+    return _keep(secret, wish, new) or _take_back(graph, secret, attempt)
 
 
 def _keep(secret: IssuedSecret, wish: Wish, new: NewSecret) -> IssuedValue | None:
@@ -177,12 +183,14 @@ def _keep(secret: IssuedSecret, wish: Wish, new: NewSecret) -> IssuedValue | Non
         )
 
 
-def _take_back(graph: GraphClient, secret: IssuedSecret) -> NoReturn:
+def _take_back(graph: GraphClient, secret: IssuedSecret, attempt: Attempt) -> NoReturn:
     """Remove what nobody would know of; the token at hand outlives the connection."""
     key_id = cast("UUID", secret.key_id)
+    removal = replace(attempt, act=Act.SECRET_REMOVED, key_id=key_id, id=uuid.uuid4())
     try:
         after_others(lambda: graph.remove_password(secret.application_id, key_id))
     except RemoteError as error:
+        removal.tell(Outcome.FAILED, error=error)
         logger.error(
             "The client secret %s of the application %s was issued while its connection was "
             "removed, and could not be removed again: %s",
@@ -191,4 +199,5 @@ def _take_back(graph: GraphClient, secret: IssuedSecret) -> NoReturn:
             error,
         )
         raise ConnectionGoneError(left=secret) from None
+    removal.tell(Outcome.DONE)
     raise ConnectionGoneError

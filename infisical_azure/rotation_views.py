@@ -16,7 +16,8 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
 
-from . import obstacles, rotation
+from . import limits, obstacles, rotation
+from .activity import activity
 from .application_views import ApplicationMixin, DirectoryMixin
 from .forms import ConfirmForm
 from .history import Act, record
@@ -62,8 +63,12 @@ class RotationAddView(ApplicationMixin, FormView):
                 made.save()
                 form.instance.rotation = made
                 form.save()
+                limits.ROTATIONS.keep(self.organization)
                 record(Act.ROTATION_ADDED, made, user=self.request.user)
                 record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
+        except limits.LimitReachedError as error:
+            form.add_error(None, str(error.limit))
+            return self.form_invalid(form)
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
             return self.form_invalid(form)
@@ -107,12 +112,11 @@ class RotationDetailView(RotationMixin, TemplateView):
     """How far a rotation is, what it has made, and where that went."""
 
     template_name = "infisical_azure/rotation_detail.html"
-    history_size = 20
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
             **kwargs,
-            secrets=self.rotation.secrets.select_related("user")[: self.history_size],
+            **activity(self.request, rotation_id=self.rotation.pk),
             **by_state(self.rotation),
             destinations=self.rotation.destinations.select_related("refers_to"),
             obstacle=obstacles.rotation_obstacle(self.rotation),

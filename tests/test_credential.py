@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import time_machine
@@ -14,11 +15,12 @@ from azure.core.credentials import SupportsTokenInfo, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 from django.utils import timezone
 
-from infisical_azure.models import AccessToken, AppConnection
+from infisical_azure.models import AccessToken, AppConnection, HistoryEntry, RefreshToken
+from infisical_azure.signals import connection_removed
 
 from .conftest import Browser
 from .held_tokens import expire
-from .microsoft import ACCESS_TOKEN, OTHER_TENANT, Microsoft, error
+from .microsoft import ACCESS_TOKEN, OTHER_TENANT, TENANT, Microsoft, error
 
 pytestmark = pytest.mark.django_db
 SCOPE = "https://graph.microsoft.com/.default"
@@ -152,3 +154,89 @@ def test_expired_credential_is_not_served(connection: AppConnection) -> None:
     credential.get_token(SCOPE)
     with time_machine.travel(timezone.now() + timedelta(hours=3)):
         assert credential.get_token(SCOPE).token == "CANARY-second"
+
+
+# Connections that are removed, or reconnected
+
+
+@pytest.fixture
+def used(connection: AppConnection) -> Any:
+    """A credential that holds a token."""
+    credential = connection.credential()
+    credential.get_token(SCOPE)
+    return credential
+
+
+def test_removed_connection_gives_no_token_at_once(connection: AppConnection, used: Any) -> None:
+    connection.delete()
+    pk = used._pk
+    for _ in range(2):
+        with pytest.raises(ClientAuthenticationError, match=f"{pk} was removed"):
+            used.get_token(SCOPE)
+    with pytest.raises(ClientAuthenticationError, match="was removed"):
+        used.get_token(VAULT, tenant_id=str(connection.tenant_id))
+    assert repr(used) == f"<ConnectionCredential of {pk}>"
+
+
+def test_removal_by_another_process_is_noticed_within_half_a_minute(
+    connection: AppConnection, used: Any
+) -> None:
+    other_process(connection)
+    with time_machine.travel(timezone.now() + timedelta(seconds=28)):
+        assert used.get_token(SCOPE).token == ACCESS_TOKEN
+    for pause in (31, 3600):
+        with (
+            time_machine.travel(timezone.now() + timedelta(seconds=pause)),
+            pytest.raises(ClientAuthenticationError, match="was removed"),
+        ):
+            used.get_token(SCOPE)
+
+
+def other_process(connection: AppConnection) -> None:
+    """Delete the rows without this process taking notice."""
+    HistoryEntry.objects.all()._raw_delete("default")
+    for rows in (connection.access_tokens.all(), RefreshToken.objects.all()):
+        rows._raw_delete(rows.db)
+    AppConnection.objects.all()._raw_delete("default")
+
+
+def test_check_costs_two_queries_each_half_a_minute(
+    connection: AppConnection, used: Any, django_assert_num_queries: Any
+) -> None:
+    for seconds in (31, 62):
+        with time_machine.travel(timezone.now() + timedelta(seconds=seconds)):
+            with django_assert_num_queries(2):
+                assert used.get_token(SCOPE).token == ACCESS_TOKEN
+            with django_assert_num_queries(0):
+                assert used.get_token(SCOPE).token == ACCESS_TOKEN
+
+
+def test_reconnect_takes_effect_at_once(
+    browser: Browser,
+    connection: AppConnection,
+    microsoft: Microsoft,
+    used: Any,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    begun = browser.post(url, {"tenant": OTHER_TENANT, "may_switch": "on"})
+    location = begun.context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    microsoft.nonce = sent["nonce"]
+    assert used.get_token(SCOPE).token == ACCESS_TOKEN
+    with django_capture_on_commit_callbacks(execute=True):
+        browser.come_back(sent)
+    assert used.get_token(SCOPE, tenant_id=OTHER_TENANT).token == "CANARY-second"
+    with pytest.raises(ClientAuthenticationError, match="belongs to the tenant"):
+        used.get_token(SCOPE, tenant_id=TENANT)
+
+
+def test_removal_while_a_token_is_fetched_is_not_overlooked(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    credential, pk = connection.credential(), connection.pk
+    microsoft.before["token"] = lambda: connection_removed.send(AppConnection, connection=None)
+    assert credential.get_token(VAULT).token == "CANARY-second"
+    other_process(AppConnection.objects.get(pk=pk))
+    with pytest.raises(ClientAuthenticationError, match="was removed"):
+        credential.get_token(VAULT)

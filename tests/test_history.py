@@ -170,6 +170,74 @@ def test_entry_outlives_all_that_it_tells_of(entry: HistoryEntry, browser: Brows
     assert facts(entry, "actor", "connection_name") == ("ada", "production")
 
 
+# The pages
+
+
+def shown(browser: Browser, url: str, **query: str) -> list[HistoryEntry]:
+    """Return the entries that a page shows."""
+    response = browser.get(url, query)
+    assert response.status_code == 200
+    assert "<h2>Activity</h2>" in response.content.decode()
+    return list(response.context["entries"])
+
+
+def test_pages_show_what_was_done_to_the_thing_itself(browser: Browser, rotation: Rotation) -> None:
+    connection = rotation.connection
+    own = record(Act.CONNECTION_TESTED, connection, user=browser.user)
+    issued = record(Act.SECRET_ISSUED, connection, application_id=rotation.application_id)
+    paused = record(Act.ROTATION_PAUSED, rotation)
+    for about in (
+        AppConnection(pk=uuid.uuid4(), organization=browser.organization),
+        browser.organization,
+    ):
+        record(Act.CONNECTION_TESTED, about)
+    for name, args, expected in (
+        ("connection_detail", [connection.pk], [paused, issued, own]),
+        ("application_detail", [connection.pk, rotation.application_id], [paused, issued]),
+        ("rotation_detail", [connection.pk, rotation.pk], [paused]),
+    ):
+        assert shown(browser, browser.url(name, *args))[:3] == expected, name
+    assert len(shown(browser, browser.url("connection_detail", connection.pk))) == 4
+
+
+def test_entry_says_who_what_and_how_it_went(browser: Browser, connection: AppConnection) -> None:
+    record(
+        Act.SECRET_REMOVED,
+        connection,
+        user=browser.user,
+        outcome=Outcome.UNCERTAIN,
+        error=RemoteError(Fault(service="S", error="Timeout", correlation_id="corr-1")),
+        application_name="HR",
+        name="<b>ci</b>",
+    )
+    content = browser.get(browser.url("connection_detail", connection.pk)).content.decode()
+    for words in ("Remove client secret: &lt;b&gt;ci&lt;/b&gt;", "by ada", "HR", "corr-1",
+                  "Timeout", "Uncertain: Microsoft did not answer"):  # fmt: skip
+        assert words in content
+
+
+def test_newest_entries_come_first_in_pages(browser: Browser, connection: AppConnection) -> None:
+    url = browser.url("connection_detail", connection.pk)
+    entries = [record(Act.CONNECTION_TESTED, connection) for _ in range(20)][::-1]
+    assert shown(browser, url) == entries
+    assert 'rel="next"' in browser.get(url).content.decode()
+    assert [entry.act for entry in shown(browser, url, page="2")] == [Act.CONNECTION_ADDED]
+    assert browser.get(url, {"page": "3"}).status_code == 404
+
+
+def test_what_was_begun_is_shown_until_it_has_ended(
+    browser: Browser, connection: AppConnection
+) -> None:
+    url = browser.url("connection_detail", connection.pk)
+    attempt, another = uuid.uuid4(), uuid.uuid4()
+    begun = record(Act.SECRET_ISSUED, connection, outcome=Outcome.BEGUN, attempt=attempt)
+    record(Act.SECRET_ISSUED, connection, attempt=another)
+    assert begun in shown(browser, url)
+    record(Act.SECRET_ISSUED, connection, outcome=Outcome.FAILED, attempt=attempt)
+    assert begun not in shown(browser, url)
+    assert len(shown(browser, url)) == 3
+
+
 # Staff
 
 

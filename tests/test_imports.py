@@ -30,23 +30,14 @@ MAY_IMPORT = {
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
     "id_token": "clouds entra exceptions secret text transport",
-    "graph": "anew clouds exceptions secret text transport",
-    "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
-    "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
-    "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
-    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
-    "models.watched_secrets": "models.connections models.rotations",
-    "models.secret_events": "models.connections",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
-    "timeline": "expiry models.watched_secrets",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
@@ -54,32 +45,33 @@ MAY_IMPORT = {
     "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
-    "models.issued_secrets": "conf fields models.connections",
     "models.history": "",
+    "claims": "",
+    "graph": "anew claims clouds exceptions secret text transport",
+    "data_planes": "anew claims exceptions secret transport",
+    "models.connections": "claims clouds conf exceptions models.explained permissions",
+    "models.tokens": "fields models.connections models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
+    "models.watched_secrets": "models.connections models.rotations",
+    "timeline": "expiry models.watched_secrets",
+    "models.issued_secrets": "conf fields models.connections models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.secret_events models.tokens "
-        "models.watched_secrets"
+        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
     "expiry_warnings": "conf models signals",
+    "ical": "models",
     "own_secret": "conf expiry graph models text",
     "spreadsheet": "expiry models",
-    "ical": "models",
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
     "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
-    "flow": (
-        "clouds conf entra exceptions freshness graph history id_token models "
-        "operator_client secret signals"
-    ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "management.commands.infisical_azure_purge": "conf history",
     "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
@@ -88,8 +80,8 @@ MAY_IMPORT = {
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph models on_behalf pauses",
+    "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
+    "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
@@ -101,30 +93,41 @@ MAY_IMPORT = {
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models tokens",
+    "credential": "conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "issuing": "applications conf exceptions graph models",
+    "limits": "conf exceptions models",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token limits models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health limits models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "issuing": "applications conf exceptions graph history limits models",
     "calendar_links": "conf history models",
     "apps": "calendar_links checks logs news notices signals",
     "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
+    "activity": "models paging",
     "views": (
-        "conf connection_options flow forms health history host models non_atomic own_secret "
-        "paging permissions probe problems removal resources text"
+        "activity conf connection_options flow forms health history host models non_atomic "
+        "own_secret paging permissions probe problems refusals removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "admin": "health history models obstacles own_secret removal",
-    "application_views": (
-        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems text views"
-    ),
-    "rotation_views": "application_views forms history models obstacles rotation rotation_forms",
     "feed_views": (
         "calendar_links conf history host ical logs models non_atomic permissions secret "
         "timeline views"
+    ),
+    "application_views": (
+        "activity applications exceptions expiry forms graph history issuing limits models "
+        "non_atomic obstacles own_secret problems text views"
+    ),
+    "rotation_views": (
+        "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }

@@ -25,7 +25,6 @@ from infisical_azure.models import (
     IssuedValue,
     RotatedSecret,
     Rotation,
-    SecretEvent,
     WatchedSecret,
 )
 
@@ -65,7 +64,7 @@ def dumped(sinks: Sinks) -> None:
                 sinks.add(f"table {table}", str(row))
     for model in (
         Destination, HeldSecret, HistoryEntry, IssuedSecret, IssuedValue, RotatedSecret, Rotation,
-        SecretEvent, WatchedSecret,
+        WatchedSecret,
     ):  # fmt: skip
         for row in model._default_manager.all():
             sinks.add("repr", f"{row!r} {row} {row.__dict__} {getattr(row, 'secret', '')!r}")

@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('used_at', models.DateTimeField(null=True, verbose_name='last used')),
                 ('forced_at', models.DateTimeField(editable=False, null=True)),
+                ('forced_claims', models.TextField(blank=True, editable=False)),
                 ('tested_at', models.DateTimeField(editable=False, null=True)),
                 ('test_problem', models.CharField(blank=True, editable=False, max_length=64)),
                 ('test_correlation_id', models.CharField(blank=True, editable=False, max_length=64)),
@@ -297,26 +298,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='SecretEvent',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('application_id', models.UUIDField(verbose_name="application's object ID")),
-                ('application_name', models.CharField(blank=True, max_length=256, verbose_name='application')),
-                ('key_id', models.UUIDField(null=True, verbose_name='key ID')),
-                ('name', models.CharField(blank=True, max_length=256, verbose_name='name')),
-                ('act', models.CharField(choices=[('issue', 'Issued'), ('remove', 'Removed')], max_length=16, verbose_name='act')),
-                ('outcome', models.CharField(choices=[('begun', 'Under way'), ('done', 'Done'), ('failed', 'Failed'), ('uncertain', 'Uncertain: Microsoft did not answer')], default='begun', max_length=16, verbose_name='outcome')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='when')),
-                ('connection', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='secret_events', to='infisical_azure.appconnection')),
-                ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='who')),
-            ],
-            options={
-                'verbose_name': 'client secret event',
-                'verbose_name_plural': 'client secret events',
-                'ordering': ['-at'],
-            },
-        ),
-        migrations.CreateModel(
             name='WatchedSecret',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -366,10 +347,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='rotatedsecret',
             constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['intended', 'issued', 'proven'])), fields=('rotation',), name='infisical_azure_pending_once'),
-        ),
-        migrations.AddIndex(
-            model_name='secretevent',
-            index=models.Index(fields=['connection', 'application_id', '-at'], name='infisical_azure_history'),
         ),
         migrations.AddIndex(
             model_name='watchedsecret',

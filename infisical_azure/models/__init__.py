@@ -8,7 +8,6 @@ from .feeds import Feed
 from .history import HistoryEntry
 from .issued_secrets import IssuedSecret, IssuedValue
 from .rotations import MARK, Destination, HeldSecret, RotatedSecret, Rotation, shortest_lifetime
-from .secret_events import SecretEvent
 from .tokens import AccessToken, RefreshToken
 from .watched_secrets import WatchedSecret
 
@@ -26,7 +25,6 @@ __all__ = [
     "RefreshToken",
     "RotatedSecret",
     "Rotation",
-    "SecretEvent",
     "WatchedSecret",
     "database",
     "shortest_lifetime",
