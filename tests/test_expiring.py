@@ -15,13 +15,16 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
 from django.db import DatabaseError
 from django.db import connection as database
+from django.db.models import Model
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
 from infisical_azure import calendar_links
@@ -32,6 +35,7 @@ from .hostapp.host import add_member, make_organization, remove_member
 from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, TENANT
 
 pytestmark = pytest.mark.django_db
+BASE = import_string(settings.INFISICAL_AZURE["HOST"])
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -410,6 +414,23 @@ def test_link_of_who_may_no_longer_see_it_ends_for_good(
     assert (newest.act, newest.actor) == ("feed-removed", "")
     assert "Create calendar link" in content(browser)
     calendar(make_link(browser))
+
+
+class RefusingHost(BASE):  # type: ignore[misc,valid-type]
+    """Tells members of other organizations that they are not let in."""
+
+    def get_organization(self, request: HttpRequest, key: str) -> Model:
+        raise PermissionDenied
+
+
+def test_link_is_not_found_where_the_host_refuses_its_creator(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    link = make_link(browser)
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.RefusingHost",
+    }  # fmt: skip
+    assert Client().get(link).status_code == 404
 
 
 def test_link_of_who_came_back_stays_dead_though_nobody_read_it(
