@@ -68,15 +68,16 @@ def test_connection_is_added_edited_reconnected_tested_and_removed(
         browser.post(browser.url("connection_test", made.pk))
     browser.post(browser.url("connection_remove", made.pk), {"name": "renamed"})
     assert not AppConnection.objects.exists()
-    assert told("connection_name", "name", "correlation_id", connection_id=made.pk) == [
+    assert told("connection_name", "name", "problem", connection_id=made.pk) == [
         ("connection-added", "done", "ada", "production", "", ""),
         ("connection-edited", "done", "ada", "renamed", "production", ""),
         ("connection-edited", "done", "ada", "renamed", "", ""),
         ("connection-reconnected", "done", "ada", "renamed", "", ""),
         ("connection-tested", "done", "ada", "renamed", "", ""),
-        ("connection-tested", "failed", "ada", "renamed", "", CORRELATION),
+        ("connection-tested", "failed", "ada", "renamed", "", "microsoft_unavailable"),
         ("connection-removed", "done", "ada", "renamed", "", ""),
     ]
+    assert HistoryEntry.objects.get(outcome="failed").correlation_id == CORRELATION
 
 
 def test_connection_that_could_not_be_saved_was_not_added(browser: Browser) -> None:
