@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host permissions",
+    "templatetags.infisical_azure": "host permissions text",
     "templatetags": "",
     "": "",
     "models.history": "",
