@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host permissions",
+    "templatetags.infisical_azure": "host permissions text",
     "templatetags": "",
     "": "",
     "models.history": "",
@@ -73,10 +73,13 @@ MAY_IMPORT = {
     "history": "conf exceptions models text",
     "news": "history models signals",
     "management.commands.infisical_azure_purge": "conf history",
-    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "keeping": "models",
+    "outcomes": (
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
+    ),
     "refreshing": (
-        "apart conf entra exceptions freshness health id_token models operator_client "
-        "outcomes refusals turns"
+        "apart conf entra exceptions freshness health id_token keeping models "
+        "operator_client outcomes refusals turns"
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
