@@ -271,7 +271,7 @@ def test_api_that_needs_a_sign_in_is_asked_ever_less_often(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     microsoft.fail("token", 400, error(50076, **MFA))
-    for minutes in range(0, 600, 2):
+    for minutes in range(0, 600, 10):
         with later(minutes=minutes):
             refused(connection, Resource.KEY_VAULT)
     assert microsoft.count("token") < 30
