@@ -42,6 +42,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         *_check_clouds(),
         *_check_hooks(),
         *_check_numbers(),
+        *_check_limits(),
         *_check_callback_url(),
     ]
 
@@ -247,6 +248,17 @@ def _check_numbers() -> Iterator[CheckMessage]:
             yield Error(
                 f'INFISICAL_AZURE["{name}"] is less than 1.',
                 hint=f"The default is {DEFAULTS[name]}.",
+                id="infisical_azure.E017",
+            )
+
+
+def _check_limits() -> Iterator[CheckMessage]:
+    for name in ("MAX_CONNECTIONS", "MAX_ROTATIONS", "MAX_SECRETS"):
+        most = getattr(settings, "INFISICAL_AZURE", {}).get(name)
+        if most is not None and (type(most) is not int or most < 1):
+            yield Error(
+                f'INFISICAL_AZURE["{name}"] is no number of at least 1.',
+                hint=f"The default is {DEFAULTS[name]}; None means no limit.",
                 id="infisical_azure.E017",
             )
 
