@@ -26,6 +26,8 @@ from .own_secret import own_secret_warning
 from .text import is_guid
 
 REGISTERED_PATH = "/organization/app-connections/azure/oauth/callback"
+#: The addresses of a cloud to which tokens and client secrets are sent.
+_ADDRESSES = ("authority", "graph", "vaults", "stores")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
@@ -234,12 +236,24 @@ def _check_clouds() -> Iterator[CheckMessage]:
         )
         return
     for cloud in clouds:
-        if not settings.DEBUG and not cloud.authority.startswith("https://"):
+        plain = [name for name in _ADDRESSES if not _is_https(getattr(cloud, name))]
+        if plain and not settings.DEBUG:
             yield Error(
-                f"The cloud {cloud.name!r} is reached without https.",
-                hint="Let its authority begin with https://, or set DEBUG on your own machine.",
+                f"The cloud {cloud.name!r} is reached without https: {', '.join(plain)}.",
+                hint="Let these addresses begin with https://, or set DEBUG on your own machine.",
                 id="infisical_azure.E010",
             )
+        elif "authority" in plain and not os.environ.get("OAUTHLIB_INSECURE_TRANSPORT"):
+            yield Error(
+                f"The authority of the cloud {cloud.name!r} has no https: oauthlib refuses that.",
+                hint="On your own machine, set OAUTHLIB_INSECURE_TRANSPORT=1 in the environment.",
+                id="infisical_azure.E019",
+            )
+
+
+def _is_https(address: str) -> bool:
+    url = urlsplit(address)
+    return url.scheme == "https" and bool(url.hostname)
 
 
 def _check_numbers() -> Iterator[CheckMessage]:

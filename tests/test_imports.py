@@ -73,10 +73,13 @@ MAY_IMPORT = {
     "history": "conf exceptions models text",
     "news": "history models signals",
     "management.commands.infisical_azure_purge": "conf history",
-    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "keeping": "models",
+    "outcomes": (
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
+    ),
     "refreshing": (
-        "apart conf entra exceptions freshness health id_token models operator_client "
-        "outcomes refusals turns"
+        "apart conf entra exceptions freshness health id_token keeping models "
+        "operator_client outcomes refusals turns"
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
@@ -117,17 +120,18 @@ MAY_IMPORT = {
         "activity conf connection_options flow forms health history host models non_atomic "
         "own_secret paging permissions probe problems refusals removal resources text"
     ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": (
-        "calendar_links conf history host ical logs models non_atomic permissions secret "
-        "timeline views"
-    ),
     "application_views": (
         "activity applications exceptions expiry forms graph history issuing limits models "
         "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
         "activity application_views forms history limits models obstacles rotation rotation_forms"
+    ),
+    "downloads": "anew",
+    "expiring_views": "downloads expiry models paging spreadsheet timeline views",
+    "feed_views": (
+        "calendar_links conf downloads history host ical logs models non_atomic permissions "
+        "secret timeline views"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
