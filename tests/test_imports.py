@@ -36,16 +36,12 @@ MAY_IMPORT = {
     "models.explained": "exceptions",
     "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
-    "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
-    "models.watched_secrets": "models.connections models.rotations",
     "problems": "exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
-    "timeline": "expiry models.watched_secrets",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
@@ -54,7 +50,14 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
-    "models.issued_secrets": "conf fields models.connections",
+    "models.sealed": "fields",
+    "models.tokens": "fields models.connections models.leases models.sealed",
+    "models.rotations": (
+        "clouds conf fields models.connections models.explained models.leases models.sealed"
+    ),
+    "models.watched_secrets": "models.connections models.rotations",
+    "timeline": "expiry models.watched_secrets",
+    "models.issued_secrets": "conf fields models.connections models.sealed",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.tokens models.watched_secrets"
