@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from . import entra, id_token
+from . import entra, id_token, limits
 from .clouds import Cloud
 from .conf import conf
 from .entra import TokenReply
@@ -117,8 +117,14 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> s
         state=state,
         nonce=nonce,
         code_challenge=entra.code_challenge(verifier),
-        claims=wanted.connection.claims if wanted.connection else "",
+        claims=_claims_for(wanted),
     )
+
+
+def _claims_for(wanted: Wanted) -> str:
+    """Return what has to be proven; the policies of one tenant mean nothing in another."""
+    before = wanted.connection
+    return before.claims if before and before.tenant_id == wanted.tenant_id else ""
 
 
 def forget_answer(request: HttpRequest) -> None:
@@ -273,11 +279,13 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
+    connection.claims = ""
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
     refresh_token = granted(connection, reply.refresh_token)
     with transaction.atomic(using=database()):
         if before is None:
             connection.save(force_insert=True)
+            _keep_to_limit(connection)
             refresh_token.save(force_insert=True)
         else:
             # First of all: from here on what is being refreshed for the old grant is overtaken.
@@ -297,6 +305,13 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
             using=database(),
         )
     return connection
+
+
+def _keep_to_limit(connection: AppConnection) -> None:
+    try:
+        limits.CONNECTIONS.keep(connection.organization)
+    except limits.LimitReachedError:
+        raise AuthorizationError("too_many_connections") from None
 
 
 def _save_access_token(connection: AppConnection, reply: TokenReply) -> None:

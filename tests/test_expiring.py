@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import sys
 import uuid
@@ -24,7 +25,7 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from infisical_azure import calendar_links
-from infisical_azure.models import AppConnection, Feed, HistoryEntry, WatchedSecret
+from infisical_azure.models import AppConnection, Feed, HistoryEntry, Rotation, WatchedSecret
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization, remove_member
@@ -166,6 +167,33 @@ def test_other_organizations_are_not_shown(browser: Browser, connection: AppConn
     assert "ends-in-3" not in response.content.decode()
 
 
+def test_organization_that_rotates_a_client_secret_alone_sees_that(
+    browser: Browser, connection: AppConnection
+) -> None:
+    key_id, here, elsewhere = uuid.uuid4(), browser.organization, make_organization("Elsewhere")
+    add_member(elsewhere, browser.user)
+    rotation = Rotation.objects.create(
+        connection=connection,
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        interval=timedelta(days=30),
+        lifetime=timedelta(days=90),
+        overlap=timedelta(days=2),
+        due_at=NOON + timedelta(days=2),
+    )
+    rotation.secrets.create(key_id=key_id, state="current")
+    seen(connection, 3, key_id=key_id)
+    for name, organization, is_shown in (("another", here, True), ("theirs", elsewhere, False)):
+        connection.pk, connection.name = uuid.uuid4(), name
+        connection.organization = browser.organization = organization
+        connection._state.adding = True
+        connection.save()
+        seen(connection, 3, key_id=key_id)
+        assert ("Rotated here" in content(browser)) is is_shown
+        # Nor does the calendar of others leave out what the rotation will replace.
+        assert ("BEGIN:VEVENT" in calendar(make_link(browser))) is not is_shown
+
+
 def test_list_leads_to_it(browser: Browser, connection: AppConnection) -> None:
     text = browser.get(browser.url("connection_list")).content.decode()
     assert browser.url("secret_expiring_list") in text
@@ -221,6 +249,36 @@ def test_no_cell_is_a_formula(browser: Browser, connection: AppConnection, sign:
     text = browser.get(browser.url("secret_expiring_csv")).content.decode()
     _, line = csv.reader(io.StringIO(text, newline=""))
     assert (line[0], line[3], line[4]) == (f"'{sign}x", f"'{sign}cmd()", f"'{sign}ab")
+
+
+SEPARATORS = [",", ";", "\t", "|", "\r", "\n"]
+FORMULAS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"]
+
+
+def test_no_cell_is_a_formula_whatever_separates_cells(
+    browser: Browser, connection: AppConnection
+) -> None:
+    for separator, sign, between in itertools.product(
+        ["", *SEPARATORS], FORMULAS, ["", ' "', "\ufeff\u200b"]
+    ):
+        seen(connection, 3, name=f"{separator and 'x'}{separator}{between}{sign}cmd|' /C calc'!A0")
+    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    assert text.count("cmd") == 7 * len(FORMULAS) * 3
+    for delimiter in SEPARATORS[:4]:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        rows += [line.split(delimiter) for line in text.splitlines()]
+        for cell in itertools.chain.from_iterable(rows):
+            assert not cell.strip(' "\ufeff\u200b').startswith(tuple(FORMULAS)), (delimiter, cell)
+
+
+def test_cells_without_formulas_are_as_they_were(
+    browser: Browser, connection: AppConnection
+) -> None:
+    names = ["a=b", "build-server", "x; y", "me@site.example", "1+1, 2", "秘密 1"]
+    for name in names:
+        seen(connection, 3, name=name)
+    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    assert {row[3] for row in csv.reader(io.StringIO(text))} == {"name", *names}
 
 
 # The calendar

@@ -30,13 +30,9 @@ MAY_IMPORT = {
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
     "id_token": "clouds entra exceptions secret text transport",
-    "graph": "anew clouds exceptions secret text transport",
-    "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
-    "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
-    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
     "problems": "exceptions secret text",
     "paging": "",
@@ -46,18 +42,23 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host permissions",
+    "templatetags.infisical_azure": "host permissions text",
     "templatetags": "",
     "": "",
     "models.history": "",
     "models.sealed": "fields",
+    "claims": "",
+    "graph": "anew claims clouds exceptions secret text transport",
+    "data_planes": "anew claims exceptions secret transport",
+    "models.connections": "claims clouds conf exceptions models.explained permissions",
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.tokens": "fields models.connections models.leases models.sealed",
     "models.rotations": (
         "clouds conf fields models.connections models.explained models.leases models.sealed"
     ),
     "models.watched_secrets": "models.connections models.rotations",
     "timeline": "expiry models.watched_secrets",
-    "models.issued_secrets": "conf fields models.connections models.sealed",
+    "models.issued_secrets": "conf fields models.connections models.sealed models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.tokens models.watched_secrets"
@@ -74,22 +75,20 @@ MAY_IMPORT = {
     "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
-    "flow": (
-        "clouds conf entra exceptions freshness graph history id_token models "
-        "operator_client secret signals"
-    ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "management.commands.infisical_azure_purge": "conf history",
-    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
+    "keeping": "models",
+    "outcomes": (
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
+    ),
     "refreshing": (
-        "apart conf entra exceptions freshness health id_token models operator_client "
-        "outcomes refusals turns"
+        "apart conf entra exceptions freshness health id_token keeping models "
+        "operator_client outcomes refusals turns"
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
+    "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
@@ -108,15 +107,21 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "issuing": "applications conf exceptions graph history models",
-    "activity": "models paging",
-    "calendar_links": "conf history models",
     "apps": "calendar_links checks logs news notices signals",
     "removal": "exceptions models obstacles rotation",
     "admin": "health history models obstacles own_secret removal",
+    "limits": "conf exceptions models",
+    "flow": (
+        "clouds conf entra exceptions freshness graph history id_token limits models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health limits models text",
+    "rotation_forms": "conf forms models",
+    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "issuing": "applications conf exceptions graph history limits models",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
-        "own_secret paging permissions probe problems removal resources text"
+        "own_secret paging permissions probe problems refusals removal resources text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
     "feed_views": (
@@ -124,11 +129,11 @@ MAY_IMPORT = {
         "timeline views"
     ),
     "application_views": (
-        "activity applications exceptions expiry forms graph history issuing models "
+        "activity applications exceptions expiry forms graph history issuing limits models "
         "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
-        "activity application_views forms history models obstacles rotation rotation_forms"
+        "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
