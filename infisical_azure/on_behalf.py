@@ -38,7 +38,7 @@ def with_token(connection: AppConnection, resource: str, act: Callable[[Secret],
     try:
         return act(tokens.get_token(connection, resource).secret)
     except DecryptionError:
-        pass  # A new one opens; or it is told that nothing of the connection does.
+        claims = ""  # A new one opens; or it is told that nothing of the connection does.
     except RemoteError as error:
         if error.fault.http_status != 401:
             raise
