@@ -95,11 +95,7 @@ def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     """Write the address alone: the value is in the vault that it refers to."""
     target = destination.refers_to
-    if (
-        target is None
-        or target.kind != Destination.Kind.KEY_VAULT
-        or target.rotation_id != destination.rotation_id
-    ):
+    if target is None or target.kind != Destination.Kind.KEY_VAULT:
         raise DeliveryError("The reference refers to nothing.")
     cloud = destination.rotation.connection.find_cloud()
     address = f"{_vault(cloud, target)}/secrets/{target.name}"

@@ -29,6 +29,8 @@ class Result:
 
     label: str
     reason: str
+    problem: str = ""
+    """The code of the reason."""
     correlation_id: str = ""
 
 
@@ -42,7 +44,8 @@ def probe(connection: AppConnection) -> list[Result]:
     try:
         cloud = connection.find_cloud()
     except ImproperlyConfigured:
-        return [Result(label=connection.cloud, reason=str(REASONS["cloud_disabled"]))]
+        code = "cloud_disabled"
+        return [Result(label=connection.cloud, reason=str(REASONS[code]), problem=code)]
     held = AccessToken.objects.filter(connection=connection)
     known = set(held.values_list("resource", flat=True)) | {cloud.graph_audience}
     audiences = sorted(known, key=lambda audience: (audience != cloud.graph_audience, audience))
@@ -61,6 +64,7 @@ def _probe(connection: AppConnection, audience: str) -> Result:
     return Result(
         label=label_of(audience, connection.find_cloud()),
         reason=str(reason) if problem else "",
+        problem=problem,
         correlation_id=correlation_id,
     )
 

@@ -58,6 +58,8 @@ def refresh(row: RefreshToken) -> bool:
 def _claim(row: RefreshToken) -> RefreshToken | None:
     if not (may_be_lost() or is_errand()):  # Else it may wait for this very caller.
         settle(row.pk)
+    if row.lease_until is not None and row.lease_until > timezone.now():
+        return None  # So that waiting costs no UPDATE each time.
     claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
     return claimed
 

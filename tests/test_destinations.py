@@ -200,7 +200,7 @@ def test_no_row_writes_to_another_path_of_a_vault(
         rotation.destinations.get().full_clean()
 
 
-def test_reference_leads_to_a_vault_of_the_same_rotation_only(
+def test_reference_leads_to_a_vault_only(
     rotation: Rotation, azure: Azure, microsoft: Microsoft
 ) -> None:
     reference = refer(rotation)

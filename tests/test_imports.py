@@ -123,17 +123,18 @@ MAY_IMPORT = {
         "activity conf connection_options flow forms health history host models non_atomic "
         "own_secret paging permissions probe problems refusals removal resources text"
     ),
-    "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": (
-        "calendar_links conf history host ical logs models non_atomic permissions secret "
-        "timeline views"
-    ),
     "application_views": (
         "activity applications exceptions expiry forms graph history issuing limits models "
         "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
         "activity application_views forms history limits models obstacles rotation rotation_forms"
+    ),
+    "downloads": "anew",
+    "expiring_views": "downloads expiry models paging spreadsheet timeline views",
+    "feed_views": (
+        "calendar_links conf downloads history host ical logs models non_atomic permissions "
+        "secret timeline views"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }

@@ -6,8 +6,8 @@ from .trial import ROOT
 
 #: The names of the files of tests, without the `test_`.
 TABLE = {
-    "flow": "connect reconnect refusals views",
-    "callback": "connect reconnect refusals",
+    "flow": "connect reconnect refusals views history_acts",
+    "callback": "connect reconnect refusals history_acts",
     "id_token": "id_token refusals tokens",
     "transport": "transport entra refusals",
     "tokens": "tokens credential reconnect upkeep",
@@ -19,10 +19,12 @@ TABLE = {
     "health": "tokens upkeep watch",
     "entra": "entra connect tokens refusals",
     "credential": "credential",
-    "applications": "applications expiring",
+    "applications": "applications expiring history_acts",
+    "history": "history history_acts",
     "delivery": "destinations rotation wishes",
-    "rotation": "rotation wishes destinations",
-    "rotation_steps": "rotation wishes destinations",
+    "rotation": "rotation wishes destinations history_acts",
+    "rotation_steps": "rotation wishes destinations history_acts",
+    "models.history": "history history_acts watch",
     "models.leases": "tokens rotation wishes",
     "models.tokens": "tokens upkeep fields",
     "models.authorizations": "connect reconnect refusals views",
