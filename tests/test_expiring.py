@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import html
 import io
 import itertools
 import re
@@ -561,6 +563,28 @@ def test_token_is_in_no_frame_log_or_referrer(
     client.post(link)
     assert "Not Found" in caplog.text
     assert token not in caplog.text
+
+
+class FailingHost(BASE):  # type: ignore[misc,valid-type]
+    """Fails at what every page needs."""
+
+    def get_context_data(self, request: HttpRequest, organization: Model) -> dict[str, Any]:
+        raise RuntimeError
+
+
+def test_new_token_is_in_no_frame(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.FailingHost",
+    }  # fmt: skip
+    with pytest.raises(RuntimeError) as caught:
+        browser.post(browser.url("feed_add"))
+    report = ExceptionReporter(None, caught.type, caught.value, caught.tb).get_traceback_html()
+    assert "<Secret>" in html.unescape(report)
+    kept = Feed.objects.get().token_hash
+    texts = re.findall(r"(?=([\w-]{43}))", report)
+    assert kept not in {hashlib.sha256(text.encode()).hexdigest() for text in texts}
 
 
 def test_link_of_another_organization_is_another(

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     ),
     "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
-    "probe": "conf exceptions health models on_behalf problems resources tokens",
+    "probe": "conf exceptions health models on_behalf problems refusals resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",

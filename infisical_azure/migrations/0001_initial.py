@@ -286,7 +286,7 @@ class Migration(migrations.Migration):
                 ('place', models.CharField(max_length=64, verbose_name='vault or store')),
                 ('name', models.CharField(max_length=256, verbose_name='name')),
                 ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                ('delivered_at', models.DateTimeField(editable=False, null=True, verbose_name='delivered')),
                 ('refers_to', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='references', to='infisical_azure.destination', verbose_name='Key Vault secret')),
                 ('delivered', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='infisical_azure.rotatedsecret')),
                 ('rotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='destinations', to='infisical_azure.rotation')),

@@ -223,7 +223,7 @@ class Destination(models.Model):
     delivered = models.ForeignKey(
         RotatedSecret, models.SET_NULL, null=True, related_name="+", editable=False
     )
-    delivered_at = models.DateTimeField(_("delivered"), null=True)
+    delivered_at = models.DateTimeField(_("delivered"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("destination")

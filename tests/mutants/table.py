@@ -29,7 +29,7 @@ TABLE = {
     "models.tokens": "tokens upkeep fields",
     "models.authorizations": "connect reconnect refusals views",
     "models.connections": "tokens views reconnect watch",
-    "models.rotations": "rotation rotation_pages wishes",
+    "models.rotations": "rotation rotation_pages wishes destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
 SAMPLE = 28
