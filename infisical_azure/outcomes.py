@@ -59,7 +59,7 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
         values = {}
     # Only the holder of the newest fence writes these rows, and it is ours.
     same = (one for one in held if one.resource == audience)
-    access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
+    access = next(same, None) or AccessToken(connection=row.connection, resource=audience)
     access.secret = reply.access_token
     access.scopes = list(reply.scopes)
     access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
