@@ -2,6 +2,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
 import infisical_azure.fields
+import infisical_azure.models.connections
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -48,7 +49,7 @@ class Migration(migrations.Migration):
                 ('watched_at', models.DateTimeField(editable=False, null=True, verbose_name='directory last read')),
                 ('watch_due_at', models.DateTimeField(db_index=True, editable=False, null=True)),
                 ('connected_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='connected by')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model, verbose_name='organization')),
+                ('organization', models.ForeignKey(on_delete=infisical_azure.models.connections.end_first, related_name='+', to=conf.organization_model, verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'app connection',
