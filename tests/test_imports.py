@@ -80,8 +80,7 @@ MAY_IMPORT = {
     "calendar_links": "conf history models",
     "keeping": "models",
     "outcomes": (
-        "apart entra exceptions freshness health history keeping models pauses refusals "
-        "signals"
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
     ),
     "refreshing": (
         "apart conf entra exceptions freshness health id_token keeping models "
@@ -92,8 +91,7 @@ MAY_IMPORT = {
     "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources "
-        "secret"
+        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph history models on_behalf pauses "
@@ -130,8 +128,7 @@ MAY_IMPORT = {
         "non_atomic obstacles own_secret problems text views"
     ),
     "rotation_views": (
-        "activity application_views forms history limits models obstacles rotation "
-        "rotation_forms"
+        "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
     "downloads": "anew",
     "expiring_views": "downloads expiry models paging spreadsheet timeline views",
