@@ -135,11 +135,10 @@ if STANDIN:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"url_secrets": {"()": "infisical_azure.logs.CallbackQueryFilter"}},
     "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
-        "access": {"class": "logging.StreamHandler", "filters": ["url_secrets"]},
+        "access": {"class": "logging.StreamHandler"},
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {

@@ -141,6 +141,18 @@ def test_refusal_of_one_api_leaves_graph_alone(
     assert "Only this service is refused" not in page
 
 
+def test_test_tells_of_an_api_that_was_refused_from_the_first(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.fail("token", 400, error(50105))
+    refused(connection, Resource.KEY_VAULT)
+    for _ in range(3):
+        page = browser.post(browser.url("connection_test", connection.pk)).content.decode()
+        assert (page.count("Works"), page.count("Failed")) == (1, 1)
+        assert "is not assigned to an application" in page
+    assert microsoft.count("token") == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [error(50076, **MFA), error(53003, suberror="message_only"), error(650057, "invalid_client")],
