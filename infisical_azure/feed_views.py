@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +22,7 @@ from django.views.generic import View
 
 from .calendar_links import end, end_links
 from .conf import conf
+from .downloads import stream
 from .history import Act, record
 from .host import get_host
 from .ical import calendar_of
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 _AHEAD = timedelta(days=366)
-_MOST = 1000
+_MOST_BATCHES = 2
 
 
 class FeedAddView(OrganizationMixin):
@@ -87,7 +90,7 @@ class FeedView(NonAtomicMixin, View):
         refuse_unstorable(kwargs)
         super().setup(request, *args, **kwargs)
 
-    def get(self, request: HttpRequest, token: Secret, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, token: Secret, **kwargs: Any) -> StreamingHttpResponse:
         feed = get_object_or_404(Feed.objects.having(token))
         key = get_host().get_key(feed.organization)
         if not _may_creator_see(request, feed, key):
@@ -102,8 +105,9 @@ class FeedView(NonAtomicMixin, View):
             return conf.site_url + reverse("infisical_azure:application_detail", args=args)
 
         name = _("Client secrets of %(organization)s") % {"organization": feed.organization}
-        text = calendar_of(secrets[:_MOST], name=name, url_of=url_of)
-        response = HttpResponse(text, content_type="text/calendar; charset=utf-8")
+        batches = islice(secrets.in_batches(), _MOST_BATCHES)
+        parts = calendar_of(batches, name=name, url_of=url_of)
+        response = stream(parts, content_type="text/calendar")
         patch_cache_control(response, private=True)
         response["Referrer-Policy"] = "no-referrer"
         return response
@@ -125,9 +129,9 @@ def _may_creator_see(request: HttpRequest, feed: Feed, key: str) -> bool:
     as_creator = copy.copy(request)
     as_creator.user = user
     try:
-        # Raises Http404 for those who have left; has_permission need not know of that.
+        # Raises them for those who have left; has_permission need not know of that.
         found = host.get_organization(as_creator, key)
-    except Http404:
+    except (Http404, PermissionDenied):
         return False
     return found == feed.organization and host.has_permission(
         user, ASKED["view"], feed.organization, None

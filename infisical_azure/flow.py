@@ -158,7 +158,7 @@ def take_answer(request: HttpRequest) -> Answer:
             all(len(query.getlist(name)) < 2 for name in _ONCE)
             and len(code) <= _LONGEST_CODE
             and code.isascii()
-            and (code.isprintable() or not code)
+            and code.isprintable()
         ),
     )
 

@@ -14,9 +14,12 @@ _DAY = "%Y%m%d"
 
 
 def calendar_of(
-    secrets: Iterable[WatchedSecret], *, name: str, url_of: Callable[[WatchedSecret], str]
-) -> str:
-    """Return a calendar with an all-day event on the day that each of them ends."""
+    batches: Iterable[Iterable[WatchedSecret]],
+    *,
+    name: str,
+    url_of: Callable[[WatchedSecret], str],
+) -> Iterator[str]:
+    """Give a calendar with an all-day event on the day that each of them ends, in parts."""
     lines = [
         "BEGIN:VCALENDAR",
         "VERSION:2.0",
@@ -26,9 +29,15 @@ def calendar_of(
         "REFRESH-INTERVAL;VALUE=DURATION:PT6H",
         "X-PUBLISHED-TTL:PT6H",
     ]
-    for secret in secrets:
-        lines += _event(secret, url_of(secret))
-    lines.append("END:VCALENDAR")
+    for batch in batches:
+        for secret in batch:
+            lines += _event(secret, url_of(secret))
+        yield _written(lines)
+        lines = []
+    yield _written(["END:VCALENDAR"])
+
+
+def _written(lines: Iterable[str]) -> str:
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
 
 

@@ -19,7 +19,7 @@ _LASTING_CONFLICTS = {"key-locked", "ObjectIsDeletedButRecoverable"}
 def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> timedelta:
     """Return as long as Microsoft asks for, or longer with each of the failures before."""
     if fault is not None and (fault.retry_after is not None or fault.is_loop):
-        return min(fault.retry_after or _LOOP, _LONGEST_WISH)
+        return min(_LOOP if fault.retry_after is None else fault.retry_after, _LONGEST_WISH)
     pause: timedelta = min(_FIRST * 2 ** min(failures, 10), longest)
     return pause * random.uniform(1, 1.2)  # noqa: S311
 

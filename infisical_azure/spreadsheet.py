@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 
 from .expiry import expiry_of
 from .models import WatchedSecret
@@ -22,25 +23,33 @@ _FORMULA = re.compile(
 )
 
 
-def csv_of(secrets: Iterable[WatchedSecret], now: datetime) -> str:
-    """Return a line for each; no cell is a formula, whatever people call their secrets."""
-    out = io.StringIO()
-    write = csv.writer(out).writerow
-    write(COLUMNS)
-    for secret in secrets:
-        cells = (
-            secret.application_name,
-            secret.app_id,
-            secret.connection.name,
-            secret.name,
-            secret.hint,
-            secret.key_id,
-            _time(secret.starts_at),
-            _time(secret.expires_at),
-            expiry_of(secret.expires_at, now).text,
-        )
-        write(_cell(str(cell)) for cell in cells)
-    return out.getvalue()
+def csv_of(batches: Iterable[Iterable[WatchedSecret]], now: datetime) -> Iterator[str]:
+    """
+    Give a line for each, batch by batch, the first with the columns' names.
+
+    No cell is a formula, whatever people call their secrets.
+    """
+    rows: Iterable[Iterable[object]] = [COLUMNS]
+    for batch in batches:
+        out = io.StringIO()
+        csv.writer(out).writerows(chain(rows, (_cells(secret, now) for secret in batch)))
+        yield out.getvalue()
+        rows = []
+
+
+def _cells(secret: WatchedSecret, now: datetime) -> Iterator[str]:
+    cells = (
+        secret.application_name,
+        secret.app_id,
+        secret.connection.name,
+        secret.name,
+        secret.hint,
+        secret.key_id,
+        _time(secret.starts_at),
+        _time(secret.expires_at),
+        expiry_of(secret.expires_at, now).text,
+    )
+    return (_cell(str(cell)) for cell in cells)
 
 
 def _cell(text: str) -> str:

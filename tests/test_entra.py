@@ -60,6 +60,24 @@ def test_reaction_follows_status_error_and_suberror(
     assert refusal(microsoft, status, body).reaction is reaction
 
 
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_status_that_says_nothing_of_the_request_passes(microsoft: Microsoft, status: int) -> None:
+    assert isinstance(refusal(microsoft, status, error(50173)), UnavailableError)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 501, 505])
+def test_status_that_is_about_the_request_does_not_pass(microsoft: Microsoft, status: int) -> None:
+    assert not isinstance(refusal(microsoft, status, error(50173)), UnavailableError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_of_a_token_request_is_not_followed(microsoft: Microsoft, status: int) -> None:
+    away = {"Location": f"https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"}
+    found = refusal(microsoft, status, "", **away)
+    assert (found.fault.error, found.fault.http_status) == ("unexpected_redirect", status)
+    assert microsoft.count("token") == 1
+
+
 def test_everything_useful_of_an_error_is_kept(microsoft: Microsoft) -> None:
     body = error(53003, suberror="message_only", claims='{"access_token":{"capolids":{}}}')
     assert refusal(microsoft, 400, body, **{"Retry-After": "7"}).fault == Fault(

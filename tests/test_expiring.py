@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import html
 import io
 import itertools
 import re
@@ -15,13 +17,16 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
 from django.db import DatabaseError
 from django.db import connection as database
+from django.db.models import Model
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
 from infisical_azure import calendar_links
@@ -32,6 +37,7 @@ from .hostapp.host import add_member, make_organization, remove_member
 from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, TENANT
 
 pytestmark = pytest.mark.django_db
+BASE = import_string(settings.INFISICAL_AZURE["HOST"])
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -164,7 +170,7 @@ def test_other_organizations_are_not_shown(browser: Browser, connection: AppConn
     seen(connection, 3)
     assert "ends-in-3" not in content(browser)
     response = browser.get(browser.url("secret_expiring_csv"))
-    assert "ends-in-3" not in response.content.decode()
+    assert "ends-in-3" not in response.getvalue().decode()
 
 
 def test_organization_that_rotates_a_client_secret_alone_sees_that(
@@ -228,7 +234,7 @@ def test_spreadsheet_has_a_line_for_each(browser: Browser, connection: AppConnec
     response = browser.get(browser.url("secret_expiring_csv"))
     assert response["Content-Type"] == "text/csv; charset=utf-8"
     assert response["Content-Disposition"] == 'attachment; filename="expiring-client-secrets.csv"'
-    head, expired, soon = csv.reader(io.StringIO(response.content.decode()))
+    head, expired, soon = csv.reader(io.StringIO(response.getvalue().decode()))
     assert dict(zip(head, soon, strict=True)) == {
         "application": "Payroll Export",
         "client_id": APPLICATION_CLIENT_ID,
@@ -246,7 +252,7 @@ def test_spreadsheet_has_a_line_for_each(browser: Browser, connection: AppConnec
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_is_a_formula(browser: Browser, connection: AppConnection, sign: str) -> None:
     seen(connection, 3, name=f"{sign}cmd()", application_name=f"{sign}x", hint=f"{sign}ab")
-    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    text = browser.get(browser.url("secret_expiring_csv")).getvalue().decode()
     _, line = csv.reader(io.StringIO(text, newline=""))
     assert (line[0], line[3], line[4]) == (f"'{sign}x", f"'{sign}cmd()", f"'{sign}ab")
 
@@ -262,7 +268,7 @@ def test_no_cell_is_a_formula_whatever_separates_cells(
         ["", *SEPARATORS], FORMULAS, ["", ' "', "\ufeff\u200b"]
     ):
         seen(connection, 3, name=f"{separator and 'x'}{separator}{between}{sign}cmd|' /C calc'!A0")
-    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    text = browser.get(browser.url("secret_expiring_csv")).getvalue().decode()
     assert text.count("cmd") == 7 * len(FORMULAS) * 3
     for delimiter in SEPARATORS[:4]:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
@@ -277,7 +283,7 @@ def test_cells_without_formulas_are_as_they_were(
     names = ["a=b", "build-server", "x; y", "me@site.example", "1+1, 2", "秘密 1"]
     for name in names:
         seen(connection, 3, name=name)
-    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    text = browser.get(browser.url("secret_expiring_csv")).getvalue().decode()
     assert {row[3] for row in csv.reader(io.StringIO(text))} == {"name", *names}
 
 
@@ -296,7 +302,7 @@ def calendar(link: str) -> str:
     assert response.status_code == 200
     assert response["Content-Type"] == "text/calendar; charset=utf-8"
     assert response["Cache-Control"] == "private"
-    return response.content.decode()
+    return response.getvalue().decode()
 
 
 def test_link_is_shown_once_and_stored_as_a_hash(
@@ -412,6 +418,23 @@ def test_link_of_who_may_no_longer_see_it_ends_for_good(
     calendar(make_link(browser))
 
 
+class RefusingHost(BASE):  # type: ignore[misc,valid-type]
+    """Tells members of other organizations that they are not let in."""
+
+    def get_organization(self, request: HttpRequest, key: str) -> Model:
+        raise PermissionDenied
+
+
+def test_link_is_not_found_where_the_host_refuses_its_creator(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    link = make_link(browser)
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.RefusingHost",
+    }  # fmt: skip
+    assert Client().get(link).status_code == 404
+
+
 def test_link_of_who_came_back_stays_dead_though_nobody_read_it(
     browser: Browser, connection: AppConnection
 ) -> None:
@@ -513,7 +536,7 @@ def test_token_is_in_no_frame_log_or_referrer(
     token = link.rsplit("/", 1)[1].removesuffix(".ics")
     response = Client().get(link)
     assert response["Referrer-Policy"] == "no-referrer"
-    assert token not in response.content.decode()
+    assert token not in response.getvalue().decode()
     uris = {"RAW_URI": link, "REQUEST_URI": f"https://site.example{link}"}
     reports = []
 
@@ -540,6 +563,28 @@ def test_token_is_in_no_frame_log_or_referrer(
     client.post(link)
     assert "Not Found" in caplog.text
     assert token not in caplog.text
+
+
+class FailingHost(BASE):  # type: ignore[misc,valid-type]
+    """Fails at what every page needs."""
+
+    def get_context_data(self, request: HttpRequest, organization: Model) -> dict[str, Any]:
+        raise RuntimeError
+
+
+def test_new_token_is_in_no_frame(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.FailingHost",
+    }  # fmt: skip
+    with pytest.raises(RuntimeError) as caught:
+        browser.post(browser.url("feed_add"))
+    report = ExceptionReporter(None, caught.type, caught.value, caught.tb).get_traceback_html()
+    assert "<Secret>" in html.unescape(report)
+    kept = Feed.objects.get().token_hash
+    texts = re.findall(r"(?=([\w-]{43}))", report)
+    assert kept not in {hashlib.sha256(text.encode()).hexdigest() for text in texts}
 
 
 def test_link_of_another_organization_is_another(

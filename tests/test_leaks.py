@@ -62,7 +62,7 @@ class Sinks(logging.Handler):
             self.add(f"{where}: HTML report", reporter.get_traceback_html())
 
     def add_response(self, response: Any) -> None:
-        body = b"" if response.streaming else response.content
+        body = response.getvalue()
         self.add("page", f"{response.status_code} {dict(response.items())} {body.decode()}")
         self.add("cookies", str(response.cookies))
 

@@ -18,7 +18,7 @@ import requests
 import responses
 
 from infisical_azure import deadlines, transport
-from infisical_azure.exceptions import Reaction, UnavailableError
+from infisical_azure.exceptions import Fault, Reaction, UnavailableError
 from infisical_azure.secret import Secret
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -284,6 +284,69 @@ def test_redirect_of_what_is_sent_is_not_followed(peer: Peer, status: bytes) -> 
     assert sent.status_code == int(status)
     assert peer.connections == 1
     assert b"Authorization: Bearer token" in peer.request
+
+
+def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> requests.Response:
+    response = requests.Response()
+    response.status_code, response._content = status, body
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return response
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (200, "unreadable_answer"),
+        (299, "unreadable_answer"),
+        (300, "unexpected_redirect"),
+        (399, "unexpected_redirect"),
+        (400, "unreadable_answer"),
+        (503, "unreadable_answer"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"[" * 100_000], ids=["html", "list", "deep"])
+def test_answer_that_is_no_object_is_told_by_its_status(
+    status: int, error: str, body: bytes
+) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        transport.json_object(answer(status, body, Retry_After="9"), "Peer")
+    assert caught.value.fault == Fault(
+        service="Peer", http_status=status, error=error, retry_after=timedelta(seconds=9)
+    )
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("33333333-3333-4333-8333-333333333333", "33333333-3333-4333-8333-333333333333"),
+        ("a" * 64, "a" * 64),
+        ("a" * 65, ""),
+        ("<script>", ""),
+        ("", ""),
+    ],
+)
+def test_request_id_is_kept_where_it_is_one(sent: str, kept: str) -> None:
+    assert transport.request_id(answer(x_id=sent), "x-id") == kept
+    assert transport.request_id(answer(), "x-id") == ""
+
+
+def test_failure_on_the_way_leads_to_no_frame_that_holds_the_request() -> None:
+    auth = transport.Bearer(Secret("CANARY"))
+    with pytest.raises(UnavailableError) as caught:
+        transport.send("POST", "http://127.0.0.1:9/", dict, service="Peer", auth=auth)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_broken_adapter_leads_to_no_frame_below_it() -> None:
+    request = requests.Request("GET", "http://127.0.0.1:9/").prepare()
+    with pytest.raises(UnavailableError) as caught:
+        transport.BoundedAdapter("Peer").send(request)
+    assert caught.value.fault.service == "Peer"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_nobody_listening_is_unavailable() -> None:

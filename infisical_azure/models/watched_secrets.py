@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,24 @@ class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
         """Those that end in this time, the soonest first, with their connections."""
         found = self.filter(expires_at__gte=since, expires_at__lt=until)
         return found.select_related("connection").order_by("expires_at", "pk")
+
+    def in_batches(self, size: int = 500) -> Iterator[Sequence[WatchedSecret]]:
+        """
+        Give what `ending` found, so many at a time, each by a query of its own.
+
+        Not by iterator(): that keeps a cursor open while somebody slowly downloads, which
+        SQLite's writers wait for, and which gets lost behind pgbouncer.
+        """
+        rows = self
+        while True:
+            batch = list(rows[:size])
+            yield batch
+            if len(batch) < size:
+                return
+            at, pk = batch[-1].expires_at, batch[-1].pk
+            rows = self.filter(
+                Q(expires_at__gt=at) | Q(expires_at=at, pk__gt=pk), expires_at__gte=at
+            )
 
     def marking_rotated(self) -> WatchedSecretQuerySet:
         """Say of each in `is_rotated` whether a rotation of its organization has made it."""

@@ -103,9 +103,21 @@ def parse() -> argparse.Namespace:
 
 
 def show(mutant: Mutant) -> None:
+    """Print the change, of a long statement what is around it."""
+    before, after = mutant.before, mutant.after
+    same = _length_alike(before, after)
+    rest = _length_alike(before[same:][::-1], after[same:][::-1])
+    begin = max(same - 100, 0)
     print(f"# {mutant.id}")
-    for sign, text in (("-", mutant.before), ("+", mutant.after)):
-        print("\n".join(f"  {sign} {line}" for line in text.splitlines()))
+    for sign, text in (("-", before), ("+", after)):
+        shown = " ".join(text[begin : len(text) - max(rest - 60, 0)].split())
+        print(f"  {sign} {'... ' if begin else ''}{shown}{' ...' if rest > 60 else ''}")
+
+
+def _length_alike(one: str, other: str) -> int:
+    """Return how long the two begin alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _is_of(name: str, modules: list[str]) -> bool:

@@ -170,10 +170,16 @@ def _words(statement: Any) -> str:
 def _changes(statement: ast.stmt | ast.excepthandler) -> Iterator[tuple[Any, Any]]:
     """Yield each change to a statement, but not to those inside of it, with its undoing."""
     for owner, name, place, node in _expressions(statement):
+        if owner is statement and name == "value" and _unpacks(statement):
+            continue
         for new in _variants(node):
             yield _replace(owner, name, place, node, new)
     yield from _changes_of_lists(statement)
     yield from _changes_of_statement(statement)
+
+
+def _unpacks(statement: ast.AST) -> bool:
+    return isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Tuple)
 
 
 def _replace(owner: Any, name: str, place: int | None, old: Any, new: Any) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ from .trial import ROOT
 
 #: The names of the files of tests, without the `test_`.
 TABLE = {
-    "flow": "connect reconnect refusals views",
-    "callback": "connect reconnect refusals",
+    "flow": "connect reconnect refusals views history_acts",
+    "callback": "connect reconnect refusals history_acts",
     "id_token": "id_token refusals tokens",
     "transport": "transport entra refusals",
     "tokens": "tokens credential reconnect upkeep",
@@ -19,15 +19,17 @@ TABLE = {
     "health": "tokens upkeep watch",
     "entra": "entra connect tokens refusals",
     "credential": "credential",
-    "applications": "applications expiring",
-    "delivery": "destinations rotation wishes",
-    "rotation": "rotation wishes destinations",
-    "rotation_steps": "rotation wishes destinations",
+    "applications": "applications expiring history_acts",
+    "history": "history history_acts",
+    "delivery": "destinations rotation wishes checks",
+    "rotation": "rotation wishes destinations history_acts",
+    "rotation_steps": "rotation wishes destinations history_acts",
+    "models.history": "history history_acts watch",
     "models.leases": "tokens rotation wishes",
     "models.tokens": "tokens upkeep fields",
     "models.authorizations": "connect reconnect refusals views",
     "models.connections": "tokens views reconnect watch",
-    "models.rotations": "rotation rotation_pages wishes",
+    "models.rotations": "rotation rotation_pages wishes destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
 SAMPLE = 28
