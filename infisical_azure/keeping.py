@@ -34,8 +34,6 @@ def settle(connection_id: UUID) -> None:
     keeper = _keepers.get(connection_id)
     if keeper is not None:
         keeper.join(_LONGEST_WAIT)
-        if not keeper.is_alive():
-            _keepers.pop(connection_id, None)
 
 
 def _keep(

@@ -16,6 +16,7 @@ from .exceptions import RemoteError, TokenUnavailableError
 from .health import REASONS
 from .models import AccessToken, AppConnection
 from .on_behalf import on_behalf_of
+from .refusals import of_apis
 from .resources import label_of
 
 _AT_MOST_EVERY = timedelta(seconds=30)
@@ -47,7 +48,8 @@ def probe(connection: AppConnection) -> list[Result]:
         code = "cloud_disabled"
         return [Result(label=connection.cloud, reason=str(REASONS[code]), problem=code)]
     held = AccessToken.objects.filter(connection=connection)
-    known = set(held.values_list("resource", flat=True)) | {cloud.graph_audience}
+    asked_for = {*held.values_list("resource", flat=True), *of_apis(connection)}
+    known = asked_for | {cloud.graph_audience}
     audiences = sorted(known, key=lambda audience: (audience != cloud.graph_audience, audience))
     return [_probe(connection, audience) for audience in audiences]
 

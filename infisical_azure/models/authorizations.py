@@ -65,7 +65,7 @@ class Authorization(Explained):
     state_hash = models.CharField(max_length=64, unique=True)
     browser_hash = models.CharField(max_length=64)
     nonce_hash = models.CharField(max_length=64)
-    verifier = EncryptedTextField()
+    verifier = EncryptedTextField(bound_to=("pk", "organization_id", "cloud"))
     organization = models.ForeignKey(conf.organization_model, models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     #: The connection to reconnect; without one the round trip makes a new connection.

@@ -21,7 +21,7 @@ TABLE = {
     "credential": "credential",
     "applications": "applications expiring history_acts",
     "history": "history history_acts",
-    "delivery": "destinations rotation wishes",
+    "delivery": "destinations rotation wishes checks",
     "rotation": "rotation wishes destinations history_acts",
     "rotation_steps": "rotation wishes destinations history_acts",
     "models.history": "history history_acts watch",
@@ -29,7 +29,7 @@ TABLE = {
     "models.tokens": "tokens upkeep fields",
     "models.authorizations": "connect reconnect refusals views",
     "models.connections": "tokens views reconnect watch",
-    "models.rotations": "rotation rotation_pages wishes",
+    "models.rotations": "rotation rotation_pages wishes destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
 SAMPLE = 28
