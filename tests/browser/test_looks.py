@@ -210,7 +210,7 @@ def test_pages_of_a_client_secret(adam: Person) -> None:
     expect(adam.heading("The connected account may not do this")).to_be_visible()
     look(adam.page)
     adam.link("Look at the application").click()
-    expect(adam.page.get_by_text("Issuing: refused")).to_be_visible()
+    expect(adam.page.get_by_text("Issue client secret: refused")).to_be_visible()
     look(adam.page)
 
 
