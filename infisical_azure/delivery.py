@@ -114,7 +114,7 @@ def _url(address_of: Callable[[str], str], destination: Destination) -> str:
     try:
         return address_of(destination.place)
     except ValueError as error:
-        raise DeliveryError(f"Destination {destination.pk}: {error}") from None
+        raise DeliveryError(f"Destination {destination.pk}: {error}") from error
 
 
 def _set_key(

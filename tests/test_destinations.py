@@ -142,7 +142,9 @@ def test_reference_is_a_choice_where_there_is_something_to_refer_to(
         ("app-configuration", "team-store", "100%", "name"),
         ("app-configuration", "team-store", "a/b:c", ""),
         ("app-configuration", "team-store", "a\nb", "name"),
+        ("app-configuration", "team-store", ".", "name"),
         ("hook", "vaulty", "jobs", ""),
+        ("hook", "vaulty", "50%", ""),
         ("hook", "vaulty", "jobs\r\nmore", "name"),
         ("hook", "elsewhere", "jobs", "place"),
     ],
@@ -186,6 +188,15 @@ def test_no_row_sends_anything_to_another_host(
     with pytest.raises(ValidationError) as caught:
         row.full_clean()
     assert "place" in caught.value.message_dict
+
+
+def test_label_has_no_invisible_characters(rotation: Rotation) -> None:
+    row = Destination(
+        rotation=rotation, kind="app-configuration", place="team-store", name="x", label="a\nb"
+    )
+    with pytest.raises(ValidationError) as caught:
+        row.full_clean()
+    assert list(caught.value.message_dict) == ["label"]
 
 
 @pytest.mark.parametrize("kind", Destination.Kind.values)

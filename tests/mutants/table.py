@@ -21,7 +21,7 @@ TABLE = {
     "credential": "credential",
     "applications": "applications expiring history_acts",
     "history": "history history_acts",
-    "delivery": "destinations rotation wishes",
+    "delivery": "destinations rotation wishes checks",
     "rotation": "rotation wishes destinations history_acts",
     "rotation_steps": "rotation wishes destinations history_acts",
     "models.history": "history history_acts watch",
