@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
+from django.utils.connection import ConnectionDoesNotExist
 
 from infisical_azure import history
 from infisical_azure.exceptions import (
@@ -180,6 +181,11 @@ def test_entry_can_be_neither_changed_nor_deleted(entry: HistoryEntry, change: A
     with pytest.raises(TypeError, match="append-only"), transaction.atomic():
         change(entry)
     assert facts(entry, "actor") == ("ada",)
+
+
+def test_entry_is_saved_in_the_database_that_is_wanted() -> None:
+    with pytest.raises(ConnectionDoesNotExist):
+        HistoryEntry(act=Act.FEED_ADDED, organization_id="1").save(using="elsewhere")
 
 
 def test_copy_can_not_overwrite_the_original(entry: HistoryEntry) -> None:
