@@ -11,7 +11,6 @@ PACKAGE = Path(__file__).parent.parent / "infisical_azure"
 
 #: Each module with all that it may import of the package, lowest first.
 MAY_IMPORT = {
-    "secret": "",
     "text": "",
     "clouds": "",
     "exceptions": "",
@@ -21,15 +20,16 @@ MAY_IMPORT = {
     "pauses": "exceptions",
     "permissions": "",
     "resources": "clouds",
-    "conf": "clouds secret",
-    "fields": "conf exceptions secret",
-    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
+    "secret": "anew",
+    "conf": "anew clouds secret",
+    "fields": "anew conf exceptions secret",
+    "host": "conf permissions",
     "transport": "anew conf deadlines exceptions secret",
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
-    "id_token": "clouds entra exceptions secret text transport",
+    "id_token": "anew clouds entra exceptions secret text transport",
     "graph": "anew clouds exceptions secret text transport",
     "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
     "models.watched_secrets": "models.connections models.rotations",
-    "problems": "exceptions secret text",
+    "models.secret_events": "models.connections",
+    "problems": "anew exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
@@ -53,11 +54,14 @@ MAY_IMPORT = {
     "templatetags.infisical_azure": "host permissions",
     "templatetags": "",
     "": "",
+    "reports": "anew secret",
+    "secret_pages": "anew secret",
     "models.history": "",
     "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
+        "models.issued_secrets models.rotations models.secret_events models.tokens "
+        "models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -68,17 +72,16 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models secret",
+    "freshness": "conf models",
     "history": "conf exceptions models text",
     "news": "history models signals",
     "flow": (
-        "clouds conf entra exceptions freshness graph history id_token models "
+        "anew clouds conf entra exceptions freshness graph history id_token models "
         "operator_client secret signals"
     ),
     "forms": "clouds conf entra exceptions flow health models text",
     "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
-    "management.commands.infisical_azure_purge": "conf history",
+    "callback": "anew conf exceptions flow history host models non_atomic permissions problems",
     "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
         "apart conf entra exceptions freshness health id_token models operator_client "
@@ -87,47 +90,39 @@ MAY_IMPORT = {
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph history models on_behalf pauses",
+    "applications": "exceptions graph models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph history models on_behalf pauses "
-        "secret signals"
+        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
     ),
-    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models signals tokens",
+    "admin": "health history models obstacles own_secret rotation",
+    "checks": "anew clouds conf delivery host models own_secret text",
+    "credential": "anew conf exceptions models secret tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "issuing": "applications conf exceptions graph history models",
-    "activity": "models paging",
-    "calendar_links": "conf history models",
-    "apps": "calendar_links checks logs news notices signals",
-    "removal": "exceptions models obstacles rotation",
-    "admin": "health history models obstacles own_secret removal",
+    "apps": "checks logs news notices reports signals",
     "views": (
-        "activity conf connection_options flow forms health history host models non_atomic "
-        "own_secret paging permissions probe problems removal resources text"
+        "conf connection_options flow forms health history host models non_atomic obstacles "
+        "own_secret paging permissions probe problems resources rotation secret_pages"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": (
-        "calendar_links conf history host ical logs models non_atomic permissions secret "
-        "timeline views"
-    ),
+    "feed_views": "conf history host ical models permissions secret secret_pages timeline views",
+    "issuing": "applications conf exceptions graph models",
     "application_views": (
-        "activity applications exceptions expiry forms graph history issuing models "
-        "non_atomic obstacles own_secret problems text views"
+        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
+        "own_secret problems secret_pages views"
     ),
-    "rotation_views": (
-        "activity application_views forms history models obstacles rotation rotation_forms"
-    ),
-    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
+    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
+    "urls": "application_views callback expiring_views feed_views rotation_views views",
+    "management.commands.infisical_azure_purge": "conf history",
 }
 
 
