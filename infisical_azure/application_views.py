@@ -284,7 +284,8 @@ class SecretRemoveView(ApplicationMixin, FormView):
         )
 
     def _is_rotated(self) -> bool:
-        rows = RotatedSecret.objects.filter(rotation__connection=self.connection)
+        # Also by another connection of the organization to the same directory.
+        rows = RotatedSecret.objects.filter(rotation__connection__organization=self.organization)
         in_use = rows.exclude(state=RotatedSecret.State.REMOVED)
         return in_use.filter(key_id=self.secret.key_id).exists()
 

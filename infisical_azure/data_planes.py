@@ -13,6 +13,7 @@ import requests
 
 from . import transport
 from .anew import raised_anew
+from .claims import challenge_in
 from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
 
@@ -138,6 +139,7 @@ def _error(response: requests.Response, service: str) -> RemoteError:
         http_status=response.status_code,
         error=_code_of(data),
         correlation_id=transport.request_id(response, "x-ms-request-id"),
+        claims=challenge_in(response.headers),
         retry_after=timedelta(milliseconds=int(milliseconds))
         if in_milliseconds
         else transport.retry_after(response),

@@ -60,7 +60,7 @@ class Fault:
     correlation_id: str = ""
     trace_id: str = ""
     claims: str = ""
-    """A claims challenge to send back to /authorize, JSON."""
+    """A claims challenge, JSON: what the next token request, or sign-in, has to prove."""
     retry_after: timedelta | None = None
 
     @property

@@ -119,11 +119,17 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> S
         state=state,
         nonce=nonce,
         code_challenge=entra.code_challenge(verifier),
-        claims=wanted.connection.claims if wanted.connection else "",
+        claims=_claims_for(wanted),
     )
 
 
 @raising_anew
+def _claims_for(wanted: Wanted) -> str:
+    """Return what has to be proven; the policies of one tenant mean nothing in another."""
+    before = wanted.connection
+    return before.claims if before and before.tenant_id == wanted.tenant_id else ""
+
+
 def forget_answer(request: HttpRequest) -> None:
     """
     Leave no trace of the answer in the request: error reports show its query string.
@@ -279,6 +285,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     connection.account_subject = identity.subject
     connection.account_name, connection.account_username = identity.name, identity.username
     connection.connected_by, connection.connected_at = authorization.user, timezone.now()
+    connection.claims = ""
     connection.note_granted([*reply.scopes, *(["offline_access"] if reply.refresh_token else [])])
     refresh_token = granted(connection, reply.refresh_token)
     with transaction.atomic(using=database()):

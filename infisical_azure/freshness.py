@@ -49,9 +49,10 @@ def find_held(connection_id: UUID, audience: str) -> AccessToken | None:
     return found
 
 
-def is_just_forced(held: AccessToken) -> bool:
-    """Say whether the token has just replaced one before its time: another would be no better."""
-    return held.forced_at is not None and timezone.now() - held.forced_at < _FORCED_AT_MOST_EVERY
+def is_just_forced(held: AccessToken, claims: str) -> bool:
+    """Say whether the token was just asked for in this way: another would be no better."""
+    since = timezone.now() - _FORCED_AT_MOST_EVERY
+    return held.forced_at is not None and held.forced_at > since and held.forced_claims == claims
 
 
 def held_by(row: RefreshToken) -> list[AccessToken]:

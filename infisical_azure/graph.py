@@ -13,6 +13,7 @@ import requests
 
 from . import transport
 from .anew import raised_anew
+from .claims import challenge_in
 from .clouds import Cloud
 from .exceptions import Fault, RemoteError, UnavailableError
 from .secret import Secret
@@ -202,6 +203,7 @@ class GraphClient:
             http_status=response.status_code,
             error=code if code.isidentifier() and len(code) <= 64 else "",
             correlation_id=transport.request_id(response, "request-id"),
+            claims=challenge_in(response.headers),
             retry_after=transport.retry_after(response),
         )
         is_transient = response.status_code in transport.TRANSIENT

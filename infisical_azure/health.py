@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .exceptions import DecryptionError, Reaction, RemoteError
+from .exceptions import DecryptionError, Fault, Reaction, RemoteError, UnavailableError
 from .models import AppConnection
 from .problems import Actor, code_of
 from .secret import Secret
@@ -25,6 +25,9 @@ REASONS: dict[str, str | Promise] = {
         "one. Nothing of that answer was used."
     ),
     "consent_missing": _("A permission was never granted, or has been taken back."),
+    "account_not_assigned": _(
+        "The connected account is not assigned to an application in the Azure directory."
+    ),
     "blocked_by_policy": _("A sign-in policy of the Azure directory blocks the connection."),
     "client_secret_wrong": _("Microsoft refuses this site's client secret."),
     "client_secret_is_id": _("This site's client secret is its id instead of its value."),
@@ -35,6 +38,11 @@ REASONS: dict[str, str | Promise] = {
         "The Azure directory doesn't know the service: it was never used there, or its name "
         "is wrong."
     ),
+    "api_not_registered": _(
+        "This site's application is not registered for the service: its API permissions in "
+        "Azure don't list it."
+    ),
+    "api_refused": _("Microsoft refuses the access for a reason that is not known here."),
     "cloud_disabled": _("The cloud of this connection is no longer enabled on this site."),
     "decryption_failed": _("The stored access can't be opened with this site's FERNET_KEYS."),
     "throttled": _("Microsoft asks to wait: there are too many requests for this directory."),
@@ -42,17 +50,38 @@ REASONS: dict[str, str | Promise] = {
     "offline_access_missing": _("Access beyond the first hour was not granted."),
 }
 
-# AADSTS numbers choose words only (entra-docs reference-error-codes).
-_BY_AADSTS = {
-    70008: "grant_expired",
-    700082: "grant_expired",
-    50132: "password_changed",
-    50133: "password_changed",
-    50076: "sign_in_needed",
-    50078: "sign_in_needed",
-    50079: "sign_in_needed",
-    70043: "sign_in_needed",
-    700084: "sign_in_needed",
+# What is said of one API alone, though not always by a suberror (entra-docs
+# reference-error-codes): words that are more exact than ``error`` and ``suberror``.
+_OF_AN_API = {
+    **dict.fromkeys((50072, 50074, 50076, 50078, 50079, 50097, 50158), "sign_in_needed"),
+    **dict.fromkeys((53000, 53001, 53002, 53003, 53011), "blocked_by_policy"),
+    **dict.fromkeys((530003, 530032, 530035), "blocked_by_policy"),
+    **dict.fromkeys((50105,), "account_not_assigned"),
+    **dict.fromkeys((65001,), "consent_missing"),
+    **dict.fromkeys((65005, 650053, 650056, 650057), "api_not_registered"),
+    **dict.fromkeys((500011, 650052), "resource_unknown"),
+}
+_API_SUBERRORS = {"basic_action", "additional_action", "message_only", "consent_required"}
+_API_ERRORS = {"interaction_required", "consent_required"}
+# What is said of the refresh token itself.
+_OF_THE_GRANT = {
+    **dict.fromkeys((50057, 50173, 70000), "grant_revoked"),
+    **dict.fromkeys((70008, 700082), "grant_expired"),
+    **dict.fromkeys((50132, 50133), "password_changed"),
+    **dict.fromkeys((70043, 700084), "sign_in_needed"),
+}
+_GRANT_SUBERRORS = {"bad_token", "token_expired", "user_password_expired"}
+# What is said of this site's application, or of the whole directory.
+_OF_THE_SITE = {
+    *(7000215, 7000216, 7000218, 7000222, 700025, 700027),
+    *(50011, 50194, 90002, 700016, 7000112, 7000229),
+}
+# Who must act where the reason is known better than by ``error``.
+_BY_CODE = {
+    **dict.fromkeys(("blocked_by_policy", "account_not_assigned"), Reaction.TENANT_ADMIN),
+    **dict.fromkeys(("consent_missing",), Reaction.TENANT_ADMIN),
+    **dict.fromkeys(("api_not_registered", "resource_unknown"), Reaction.OPERATOR),
+    **dict.fromkeys(("sign_in_needed",), Reaction.RECONNECT),
 }
 _BY_REACTION = {
     Reaction.RETRY: Status.RETRYING,
@@ -121,25 +150,67 @@ def diagnose(
         return Diagnosis(
             status=Status.OPERATOR_MUST_ACT, code="decryption_failed", reaction=Reaction.OPERATOR
         )
+    is_of_resource = _concerns_one_api(error, is_graph=is_graph)
+    code = _code_of(error, client_secret=client_secret, is_of_resource=is_of_resource)
+    reaction = _BY_CODE.get(code, error.reaction)
+    status = _BY_REACTION[reaction]
+    if is_of_resource and not is_graph:
+        status = Status.PERMISSION_MISSING if code == "consent_missing" else Status.READY
+    return Diagnosis(status=status, code=code, reaction=reaction, is_of_resource=is_of_resource)
+
+
+def _concerns_one_api(error: RemoteError, *, is_graph: bool) -> bool:
+    """
+    Say whether the tokens for other APIs are none the worse for a refusal.
+
+    Policies and consents are an API's own. What is not understood is another API's alone:
+    should the grant be at its end, Graph's next refresh tells.
+    """
+    fault = error.fault
+    if isinstance(error, UnavailableError):
+        return fault.is_loop  # That counts the requests for one API.
+    if fault.suberror in _GRANT_SUBERRORS or fault.aadsts in _OF_THE_SITE:
+        return False
+    if fault.aadsts in _OF_THE_GRANT and not fault.claims:
+        return False
+    is_about_api = (
+        bool(fault.claims)
+        or fault.error in _API_ERRORS
+        or fault.suberror in _API_SUBERRORS
+        or fault.aadsts in _OF_AN_API
+    )
+    # Without a number it is the client's authentication that failed (RFC 6749 5.2).
+    is_about_site = fault.error == "invalid_client" and fault.aadsts is None
+    return is_about_api or not (is_graph or is_about_site)
+
+
+def _code_of(error: RemoteError, *, client_secret: Secret, is_of_resource: bool) -> str:
+    """Return the code of the reason; numbers only make the words more exact."""
     fault, reaction = error.fault, error.reaction
+    found = code_of(error, client_secret=client_secret)
+    if isinstance(error, UnavailableError):
+        return found
     if "consent_required" in {fault.error, fault.suberror}:
-        return Diagnosis(
-            status=Status.NEEDS_ADMIN_APPROVAL if is_graph else Status.PERMISSION_MISSING,
-            code="consent_missing",
-            reaction=Reaction.TENANT_ADMIN,
-            is_of_resource=True,
-        )
-    if not is_graph and fault.error in {"invalid_resource", "invalid_scope"}:
-        return Diagnosis(
-            status=Status.READY, code="resource_unknown", reaction=reaction, is_of_resource=True
-        )
+        return "consent_missing"
+    exact = (_OF_AN_API | _OF_THE_GRANT).get(fault.aadsts or 0)
+    if exact:
+        return exact
+    if is_of_resource:
+        return _code_of_api(fault, reaction)
     if reaction is Reaction.RECONNECT:
-        code = _BY_AADSTS.get(fault.aadsts or 0, "grant_revoked")
-    else:
-        code = code_of(error, client_secret=client_secret)
+        return "grant_revoked"
     fallback = "microsoft_unavailable" if reaction is Reaction.RETRY else "operator_setup"
-    known = code if code in REASONS else fallback
-    return Diagnosis(status=_BY_REACTION[reaction], code=known, reaction=reaction)
+    return found if found in REASONS else fallback
+
+
+def _code_of_api(fault: Fault, reaction: Reaction) -> str:
+    """Return why one API is refused, where no number says it better."""
+    if fault.error in {"invalid_resource", "invalid_scope"}:
+        return "resource_unknown"
+    if reaction is Reaction.TENANT_ADMIN:
+        return "blocked_by_policy"
+    is_sign_in = fault.claims or fault.error in _API_ERRORS or fault.suberror in _API_SUBERRORS
+    return "sign_in_needed" if is_sign_in else "api_refused"
 
 
 IDENTITY_CHANGED = Diagnosis(
@@ -151,6 +222,10 @@ def reaction_of(connection: AppConnection) -> Reaction:
     """Return the reaction that led to the connection's status."""
     found = (reaction for reaction, status in _BY_REACTION.items() if status == connection.status)
     return next(found, Reaction.RETRY)
+
+
+def advice_on(reaction: Reaction) -> Advice:
+    return ADVICE[_BY_REACTION[reaction]]
 
 
 def advice_for(connection: AppConnection) -> Advice:

@@ -40,4 +40,9 @@ def with_token(connection: AppConnection, resource: str, act: Callable[[Secret],
     except RemoteError as error:
         if error.fault.http_status != 401:
             raise
-    return act(tokens.get_token(connection, resource, is_live=True).secret)
+        claims = error.fault.claims
+    try:
+        return act(tokens.get_token(connection, resource, claims=claims, is_live=True).secret)
+    except RemoteError as error:
+        connection.keep_claims(error.fault.claims)  # Only a new sign-in can prove it.
+        raise

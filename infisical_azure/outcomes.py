@@ -15,11 +15,10 @@ from .freshness import Wish, early, held_by, keep_alive_at
 from .health import Diagnosis
 from .history import Act, Outcome, record
 from .models import AccessToken, AppConnection, RefreshToken, database
-from .pauses import pause_after
+from .pauses import pause_of_token
 from .refusals import Kept, note_refusals, refused_anew, remaining
 from .signals import connection_broken, connection_recovered
 
-_SHORTEST_PAUSE = timedelta(seconds=30)
 _LONGEST_PAUSE = timedelta(minutes=30)
 _PAUSES = {
     Reaction.OPERATOR: timedelta(minutes=5),
@@ -27,6 +26,8 @@ _PAUSES = {
 }
 # A tenant that throttles its connection is likely to throttle the next one, too.
 _NEIGHBOURS_WAIT = timedelta(seconds=30)
+# Who must act then may have to prove more at the next sign-in.
+_BY_SIGN_IN = {Reaction.RECONNECT, Reaction.TENANT_ADMIN}
 # A connection that was used so lately is kept fresh in the background.
 _IN_USE = timedelta(days=1)
 
@@ -67,8 +68,8 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
             access.used_at = now
             written.append("used_at")
         if wish.issued_after is not None:
-            access.forced_at = now
-            written.append("forced_at")
+            access.forced_at, access.forced_claims = now, wish.claims
+            written += ["forced_at", "forced_claims"]
         access.save(update_fields=None if access._state.adding else written)
         _note_success(row.connection, reply, audience, refused)
     return access
@@ -96,15 +97,13 @@ def _note_success(
         )
 
 
-def note_failure(
-    row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, audience: str
-) -> bool:
+def note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, wish: Wish) -> bool:
     """Remember a failure and when to try again; return False if the fence is outdated."""
     now, connection = timezone.now(), row.connection
     values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
     if diagnosis.is_of_resource:
-        refusal = refused_anew(row, audience, diagnosis, fault)
-        refused = row.refused | {audience: refusal.written()}
+        refusal = refused_anew(row, wish.audience, diagnosis, fault)
+        refused = row.refused | {wish.audience: refusal.written()}
         values = {"lease_until": None, "refused": refused}
         if row.due_at is not None and row.due_at < refusal.until:
             values["due_at"] = refusal.until
@@ -125,6 +124,8 @@ def note_failure(
         else:
             connection.note_status(diagnosis.status, diagnosis.code, fault)
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
+        if fault is not None and diagnosis.reaction in _BY_SIGN_IN:
+            connection.keep_claims(wish.claims, fault.claims)
         if connection.is_broken and (not was_broken or connection.problem != before):
             record(
                 Act.CONNECTION_BROKEN,
@@ -143,7 +144,7 @@ def note_failure(
 
 def _pause(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None) -> timedelta:
     longest = _PAUSES.get(diagnosis.reaction, _LONGEST_PAUSE)
-    return max(pause_after(row.failures, fault, longest=longest), _SHORTEST_PAUSE)
+    return pause_of_token(row.failures, fault, longest=longest)
 
 
 def unavailable(

@@ -24,6 +24,11 @@ def pause_after(failures: int, fault: Fault | None, *, longest: timedelta) -> ti
     return pause * random.uniform(1, 1.2)  # noqa: S311
 
 
+def pause_of_token(failures: int, fault: Fault | None, *, longest: timedelta) -> timedelta:
+    """Return the same for a token request, which nobody's test repeats within half a minute."""
+    return max(pause_after(failures, fault, longest=longest), _FIRST)
+
+
 def passes(error: Exception) -> bool:
     """Say whether a failure is likely to be over before a person could act."""
     if isinstance(error, TokenUnavailableError):

@@ -192,13 +192,13 @@ def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
             is_graph=wish.audience == connection.find_cloud().graph_audience,
         )
         fault = error.fault if isinstance(error, RemoteError) else None
-        if not note_failure(row, diagnosis, fault, wish.audience):
+        if not note_failure(row, diagnosis, fault, wish):
             return _newer(wish)
         # Without its cause, in whose frames the refresh token is.
         raise unavailable(connection.pk, diagnosis.reaction, diagnosis.code, fault) from None
     if _is_someone_else(connection, reply):
         diagnosis = health.IDENTITY_CHANGED
-        if not note_failure(row, diagnosis, None, wish.audience):
+        if not note_failure(row, diagnosis, None, wish):
             return _newer(wish)
         raise unavailable(connection.pk, diagnosis.reaction, diagnosis.code)
     return save(row, reply, wish) or _newer(wish)

@@ -12,15 +12,17 @@ from .exceptions import Fault, Reaction
 from .health import Diagnosis
 from .models import AppConnection, RefreshToken
 from .models.connections import BROKEN
-from .pauses import pause_after
+from .pauses import pause_of_token
 
 Status = AppConnection.Status
 Kept = dict[str, dict[str, Any]]
 """Refusals by resource, as `RefreshToken.refused` keeps them."""
 
 _LONGEST_PAUSE = timedelta(minutes=5)
+_LONGEST_UNTIL_SIGN_IN = timedelta(minutes=30)
 #: One that nobody has asked for since says nothing of the connection any more.
 _FORGOTTEN_AFTER = timedelta(days=1)
+_QUIET = {Status.READY, Status.PERMISSION_MISSING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +60,15 @@ def refused_anew(
     """Return the refusal of this resource, which is left alone longer each time."""
     before = row.refused.get(audience)
     failures = before["failures"] + 1 if before else 0
+    needs_sign_in = diagnosis.reaction is Reaction.RECONNECT
+    longest = _LONGEST_UNTIL_SIGN_IN if needs_sign_in else _LONGEST_PAUSE
     return Refusal(
         problem=diagnosis.code,
         reaction=diagnosis.reaction,
         status=diagnosis.status,
         correlation_id=fault.correlation_id if fault else "",
         failures=failures,
-        until=timezone.now() + pause_after(failures, fault, longest=_LONGEST_PAUSE),
+        until=timezone.now() + pause_of_token(failures, fault, longest=longest),
     )
 
 
@@ -72,7 +76,24 @@ def remaining(row: RefreshToken, audience: str) -> Kept:
     """Return what is refused still when there is a token for this resource."""
     since = (timezone.now() - _FORGOTTEN_AFTER).isoformat()
     kept = row.refused.items()
-    return {one: found for one, found in kept if one != audience and found["until"] > since}
+    return {
+        one: found
+        for one, found in kept
+        if one != audience and (found["until"] > since or found["status"] in BROKEN)
+    }
+
+
+def of_apis(connection: AppConnection) -> dict[str, Refusal]:
+    """Return what is refused of late, by resource, that the connection's status doesn't tell."""
+    rows = RefreshToken.objects.filter(pk=connection.pk)
+    kept = rows.values_list("refused", flat=True).first() or {}
+    since = timezone.now() - _FORGOTTEN_AFTER
+    found = {audience: Refusal.read(refusal) for audience, refusal in kept.items()}
+    return {
+        audience: refusal
+        for audience, refusal in found.items()
+        if refusal.status in _QUIET and refusal.until > since
+    }
 
 
 def note_refusals(connection: AppConnection, refused: Kept, fault: Fault | None = None) -> bool:

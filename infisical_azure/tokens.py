@@ -51,10 +51,10 @@ def get_token(
     Return a token for one API that is valid for at least TOKEN_LEEWAY.
 
     `resource` is a `Resource` or a scope ``https://…/.default``; `claims` a claims
-    challenge (JSON) with which that API has just rejected a token; `is_live` asks
-    Microsoft even when a token is held, once in half a minute. One query when one is
-    held, otherwise one request to Microsoft, whoever else asks meanwhile. A token that
-    still works is returned while new ones can't be had.
+    challenge (JSON) with which that API has just rejected a token. With it, or with
+    `is_live`, Microsoft is asked even when a token is held, once in half a minute. One
+    query when one is held, otherwise one request to Microsoft, whoever else asks
+    meanwhile. A token that still works is returned while new ones can't be had.
 
     Raises TokenUnavailableError, whose `reaction` says who must act, and ValueError
     for an unknown resource.
@@ -62,9 +62,9 @@ def get_token(
     cloud = connection.find_cloud()
     audience = audience_of(resource, cloud)
     held = find_held(connection.pk, audience)
-    if is_live and not claims and held is not None and is_just_forced(held):
-        return _use(held)
     if claims or is_live:
+        if held is not None and is_just_forced(held, claims):
+            return _use(held)
         wish = Wish(
             connection_id=connection.pk,
             audience=audience,

@@ -41,6 +41,7 @@ from .own_secret import own_secret_warning
 from .paging import page_of
 from .permissions import ASKED
 from .probe import probe
+from .refusals import of_apis
 from .resources import label_of
 from .secret_pages import render_revealing
 from .text import is_storable
@@ -186,7 +187,16 @@ class ConnectionDetailView(ConnectionMixin, DetailView):
         held = connection.access_tokens.order_by("resource")
         cloud = conf.clouds.get(connection.cloud)
         resources = [(label_of(token.resource, cloud), token) for token in held]
-        kwargs |= {"resources": resources, **_health_of(connection)}
+        refused = [
+            {
+                "label": label_of(resource, cloud),
+                "reason": health.REASONS[refusal.problem],
+                "advice": health.advice_on(refusal.reaction),
+                "correlation_id": refusal.correlation_id,
+            }
+            for resource, refusal in sorted(of_apis(connection).items())
+        ]
+        kwargs |= {"resources": resources, "refused": refused, **_health_of(connection)}
         missing = any(p.admin_consent for p in connection.missing_permissions)
         can_be_approved = missing or connection.problem == "consent_missing"
         link = flow.admin_consent_url(connection) if can_be_approved else ""

@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from infisical_azure import calendar_links
-from infisical_azure.models import AppConnection, Feed, HistoryEntry, WatchedSecret
+from infisical_azure.models import AppConnection, Feed, HistoryEntry, Rotation, WatchedSecret
 
 from .conftest import Browser
 from .hostapp.host import add_member, make_organization, remove_member
@@ -164,6 +164,33 @@ def test_other_organizations_are_not_shown(browser: Browser, connection: AppConn
     assert "ends-in-3" not in content(browser)
     response = browser.get(browser.url("secret_expiring_csv"))
     assert "ends-in-3" not in response.content.decode()
+
+
+def test_organization_that_rotates_a_client_secret_alone_sees_that(
+    browser: Browser, connection: AppConnection
+) -> None:
+    key_id, here, elsewhere = uuid.uuid4(), browser.organization, make_organization("Elsewhere")
+    add_member(elsewhere, browser.user)
+    rotation = Rotation.objects.create(
+        connection=connection,
+        application_id=APPLICATION,
+        app_id=APPLICATION_CLIENT_ID,
+        interval=timedelta(days=30),
+        lifetime=timedelta(days=90),
+        overlap=timedelta(days=2),
+        due_at=NOON + timedelta(days=2),
+    )
+    rotation.secrets.create(key_id=key_id, state="current")
+    seen(connection, 3, key_id=key_id)
+    for name, organization, is_shown in (("another", here, True), ("theirs", elsewhere, False)):
+        connection.pk, connection.name = uuid.uuid4(), name
+        connection.organization = browser.organization = organization
+        connection._state.adding = True
+        connection.save()
+        seen(connection, 3, key_id=key_id)
+        assert ("Rotated here" in content(browser)) is is_shown
+        # Nor does the calendar of others leave out what the rotation will replace.
+        assert ("BEGIN:VEVENT" in calendar(make_link(browser))) is not is_shown
 
 
 def test_list_leads_to_it(browser: Browser, connection: AppConnection) -> None:

@@ -132,6 +132,7 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(verbose_name='expires')),
                 ('used_at', models.DateTimeField(null=True, verbose_name='last used')),
                 ('forced_at', models.DateTimeField(editable=False, null=True)),
+                ('forced_claims', models.TextField(blank=True, editable=False)),
                 ('tested_at', models.DateTimeField(editable=False, null=True)),
                 ('test_problem', models.CharField(blank=True, editable=False, max_length=64)),
                 ('test_correlation_id', models.CharField(blank=True, editable=False, max_length=64)),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
-from django.db import models, router
+from django.db import models, router, transaction
 from django.db.models import F, Max, Min, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from .. import permissions
+from ..claims import merged
 from ..clouds import Cloud
 from ..conf import conf
 from ..exceptions import Fault
@@ -102,7 +103,7 @@ class AppConnection(Explained):
     status = models.CharField(_("status"), max_length=32, choices=Status.choices)
     status_since = models.DateTimeField(_("status since"), default=timezone.now)
     claims = models.TextField(blank=True, editable=False)
-    """The claims challenge with which Entra wants the account to sign in again, JSON."""
+    """What has to be proven at the next reconnect, which sends it along: JSON; see `claims`."""
     connected_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
@@ -116,7 +117,7 @@ class AppConnection(Explained):
     watched_at = models.DateTimeField(_("directory last read"), null=True, editable=False)
     watch_due_at = models.DateTimeField(null=True, editable=False, db_index=True)
 
-    STATUS_FIELDS = ("status", "status_since", "claims", *Explained.EXPLANATION)
+    STATUS_FIELDS = ("status", "status_since", *Explained.EXPLANATION)
     #: What a round trip writes.
     GRANT_FIELDS = (
         *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
@@ -128,7 +129,7 @@ class AppConnection(Explained):
             "connected_at",
             "updated_at",
         ),
-        *("granted_scopes", *STATUS_FIELDS),
+        *("granted_scopes", "claims", *STATUS_FIELDS),
     )
 
     objects = AppConnectionQuerySet.as_manager()
@@ -196,8 +197,16 @@ class AppConnection(Explained):
         if status != self.status:
             self.status_since = timezone.now()
         self.status = status
-        self.claims = fault.claims if fault else ""
         self.explain(code, fault)
+
+    def keep_claims(self, *challenges: str) -> None:
+        """Save what Entra or an API wants to be proven, beside what is wanted already."""
+        if any(challenges):
+            with transaction.atomic(using=database()):
+                row = AppConnection.objects.select_for_update().filter(pk=self.pk)
+                wanted = row.values_list("claims", flat=True).first() or ""
+                self.claims = merged(wanted, *challenges)
+                row.update(claims=self.claims)
 
     def credential(self) -> Any:
         """

@@ -133,7 +133,8 @@ class AccessToken(models.Model):
     expires_at = models.DateTimeField(_("expires"))
     used_at = models.DateTimeField(_("last used"), null=True)
     forced_at = models.DateTimeField(null=True, editable=False)
-    """When it last replaced a token that had time left."""
+    forced_claims = models.TextField(blank=True, editable=False)
+    """When it last replaced a token that had time left, and for which claims challenge."""
     tested_at = models.DateTimeField(null=True, editable=False)
     test_problem = models.CharField(max_length=64, blank=True, editable=False)
     """How the last test ended: empty where it worked; see `probe`."""

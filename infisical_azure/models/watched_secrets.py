@@ -28,7 +28,7 @@ class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
         return found.select_related("connection").order_by("expires_at", "pk")
 
     def marking_rotated(self) -> WatchedSecretQuerySet:
-        """Say of each in `is_rotated` whether a rotation has made it."""
+        """Say of each in `is_rotated` whether a rotation of its organization has made it."""
         return self.annotate(is_rotated=Exists(_made()))
 
     def to_replace_by_hand(self) -> WatchedSecretQuerySet:
@@ -42,8 +42,15 @@ class WatchedSecretQuerySet(models.QuerySet["WatchedSecret"]):
 
 
 def _made() -> models.QuerySet[RotatedSecret]:
-    """Return what rotations have made of the client secret of a query around this one."""
-    return RotatedSecret.objects.filter(key_id=OuterRef("key_id"))
+    """
+    Return what rotations have made of the client secret of a query around this one.
+
+    Those of its own organization only: others that see the directory learn nothing of them.
+    """
+    return RotatedSecret.objects.filter(
+        key_id=OuterRef("key_id"),
+        rotation__connection__organization=OuterRef("connection__organization"),
+    )
 
 
 class WatchedSecret(models.Model):
