@@ -30,23 +30,14 @@ MAY_IMPORT = {
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
     "id_token": "anew clouds entra exceptions secret text transport",
-    "graph": "anew clouds exceptions secret text transport",
-    "data_planes": "anew exceptions secret transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
-    "models.connections": "clouds conf exceptions models.explained permissions",
     "models.leases": "",
-    "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
-    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.feeds": "conf secret",
-    "models.watched_secrets": "models.connections models.rotations",
-    "models.secret_events": "models.connections",
     "problems": "anew exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
-    "timeline": "expiry models.watched_secrets",
     "non_atomic": "",
     "management.unattended": "",
     "management.commands": "",
@@ -57,11 +48,19 @@ MAY_IMPORT = {
     "reports": "anew secret",
     "secret_pages": "anew secret",
     "models.history": "",
+    "claims": "",
+    "graph": "anew claims clouds exceptions secret text transport",
+    "data_planes": "anew claims exceptions secret transport",
+    "models.connections": "claims clouds conf exceptions models.explained permissions",
+    "models.tokens": "fields models.connections models.leases",
+    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
+    "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
+    "models.watched_secrets": "models.connections models.rotations",
+    "timeline": "expiry models.watched_secrets",
     "models.issued_secrets": "conf fields models.connections",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
-        "models.issued_secrets models.rotations models.secret_events models.tokens "
-        "models.watched_secrets"
+        "models.issued_secrets models.rotations models.tokens models.watched_secrets"
     ),
     "health": "exceptions models problems secret",
     "apart": "models",
@@ -72,7 +71,7 @@ MAY_IMPORT = {
     "obstacles": "exceptions health models problems",
     "notices": "conf expiry health host models obstacles",
     "refusals": "exceptions health models models.connections pauses",
-    "freshness": "conf models",
+    "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
     "flow": (
@@ -90,39 +89,50 @@ MAY_IMPORT = {
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
-    "applications": "exceptions graph models on_behalf pauses",
+    "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
-        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources "
+        "secret"
     ),
     "rotation_steps": (
-        "applications conf delivery entra exceptions graph models on_behalf pauses secret signals"
+        "applications conf delivery entra exceptions graph history models on_behalf pauses "
+        "secret signals"
     ),
-    "rotation": "data_planes exceptions models pauses rotation_steps signals",
+    "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems resources tokens",
-    "admin": "health history models obstacles own_secret rotation",
     "checks": "anew clouds conf delivery host models own_secret text",
-    "credential": "anew conf exceptions models secret tokens",
+    "credential": "anew conf exceptions models secret signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "checks logs news notices reports signals",
+    "issuing": "applications conf exceptions graph history models",
+    "management.commands.infisical_azure_purge": "conf history",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
+    "apps": "calendar_links checks logs news notices reports signals",
+    "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
     "views": (
-        "conf connection_options flow forms health history host models non_atomic obstacles "
-        "own_secret paging permissions probe problems resources rotation secret_pages"
+        "activity conf connection_options flow forms health history host models non_atomic "
+        "own_secret paging permissions probe problems refusals removal resources "
+        "secret_pages text"
     ),
     "expiring_views": "expiry models paging spreadsheet timeline views",
-    "feed_views": "conf history host ical models permissions secret secret_pages timeline views",
-    "issuing": "applications conf exceptions graph models",
-    "application_views": (
-        "applications exceptions expiry forms graph issuing models non_atomic obstacles "
-        "own_secret problems secret_pages views"
+    "feed_views": (
+        "anew calendar_links conf history host ical logs models non_atomic permissions "
+        "secret secret_pages timeline views"
     ),
-    "rotation_views": "application_views forms models obstacles rotation rotation_forms",
-    "urls": "application_views callback expiring_views feed_views rotation_views views",
-    "management.commands.infisical_azure_purge": "conf history",
+    "application_views": (
+        "activity applications exceptions expiry forms graph history issuing models "
+        "non_atomic obstacles own_secret problems secret_pages text views"
+    ),
+    "rotation_views": (
+        "activity application_views forms history models obstacles rotation rotation_forms"
+    ),
+    "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
 
 
