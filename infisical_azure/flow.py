@@ -123,13 +123,13 @@ def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> S
     )
 
 
-@raising_anew
 def _claims_for(wanted: Wanted) -> str:
     """Return what has to be proven; the policies of one tenant mean nothing in another."""
     before = wanted.connection
     return before.claims if before and before.tenant_id == wanted.tenant_id else ""
 
 
+@raising_anew
 def forget_answer(request: HttpRequest) -> None:
     """
     Leave no trace of the answer in the request: error reports show its query string.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
@@ -14,6 +15,8 @@ from .secret import Secret
 _OURS = re.compile(r"/app-connections/(azure/oauth/callback|feeds/(?P<token>[^/]+)\.ics)$")
 #: What is shorter is neither Microsoft's nor ours, and would be found in any text.
 _SHORTEST = 8
+#: The scope of Sentry's that was told last, and what it cuts: a path and a query.
+_cut_in: ContextVar[tuple[Any, list[Secret]]] = ContextVar("infisical_azure_cut")
 
 
 def cut_from_events(
@@ -31,12 +34,19 @@ def cut_from_events(
     if sentry is None or not _OURS.search(path):
         return
     query = environ.get("QUERY_STRING", "") if environ else (scope or {})["query_string"].decode()
-    sentry.get_isolation_scope().add_event_processor(partial(_cut, Secret(path), Secret(query)))
+    told, held = _cut_in.get((None, []))
+    isolated = sentry.get_isolation_scope()
+    if told is not isolated:  # Without Sentry's integration all requests share it.
+        held = []
+        _cut_in.set((isolated, held))
+        isolated.add_event_processor(partial(_cut, held))
+    held[:] = Secret(path), Secret(query)
 
 
 @raising_anew
-def _cut(path: Secret, query: Secret, event: Any, hint: Any) -> Any:
-    """Return an event without what these two hold, wherever it shows that."""
+def _cut(held: list[Secret], event: Any, hint: Any) -> Any:
+    """Return an event without what path and query hold, wherever it shows that."""
+    path, query = held
     found = _OURS.search(path.reveal())
     fields = parse_qs(query.reveal())
     values = [found and found["token"], *fields.get("code", []), *fields.get("state", [])]

@@ -91,8 +91,7 @@ MAY_IMPORT = {
     "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
-        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources "
-        "secret"
+        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph history models on_behalf pauses "

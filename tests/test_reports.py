@@ -12,12 +12,13 @@ import pytest
 import sentry_sdk
 from asgiref.testing import ApplicationCommunicator
 from django.core.handlers.asgi import ASGIHandler
-from django.core.signals import request_started
 from django.urls import reverse
 
-from . import sentry
-from .microsoft import CODE
+from infisical_azure.reports import cut_from_events
 
+from . import sentry
+
+CODE = "0.CANARY-reported.AXoA"
 STATE = "CANARY-state~of+43/characters"
 CALLBACK = "/organization/app-connections/azure/oauth/callback"
 FEED = "/organization/one/app-connections/feeds/CANARY-token.ics"
@@ -34,7 +35,7 @@ def events() -> Iterator[list[str]]:
 
 def start(path: str, query: str = "") -> None:
     environ = {"PATH_INFO": path, "QUERY_STRING": query}
-    request_started.send(sender=object, environ=environ)
+    cut_from_events(environ=environ)
 
 
 def capture(events: list[str], **extra: Any) -> dict[str, Any]:
@@ -73,6 +74,16 @@ def test_calendar_token_is_cut(events: list[str]) -> None:
 def test_nothing_else_is_cut(events: list[str], path: str, query: str) -> None:
     start(path, query)
     assert capture(events, text=f"1 {CODE}") == {"text": f"1 {CODE}"}
+
+
+def test_requests_that_share_a_scope_leave_nothing_behind(events: list[str]) -> None:
+    scope = sentry_sdk.get_isolation_scope()
+    before = len(scope._event_processors)
+    for number in range(3):
+        start(CALLBACK, f"code={CODE}-{number}")
+    assert len(scope._event_processors) == before + 1
+    shown = capture(events, last=f"{CODE}-2", earlier=f"{CODE}-1")
+    assert shown == {"last": "[cut]", "earlier": f"{CODE}-1"}
 
 
 def test_site_without_sentry_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
