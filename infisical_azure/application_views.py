@@ -16,7 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.views.generic import FormView, TemplateView, View
 
-from . import applications, issuing, obstacles
+from . import applications, issuing, limits, obstacles
 from .activity import activity
 from .exceptions import Reaction, RemoteError, TokenUnavailableError
 from .expiry import Expiry, Level, expiry_of, next_end
@@ -197,6 +197,9 @@ class SecretAddView(ApplicationMixin, FormView):
         )
         try:
             value = issuing.find(wish) or issuing.issue(wish, self.application)
+        except limits.LimitReachedError as error:
+            form.add_error(None, str(error.limit))
+            return self.form_invalid(form)
         except issuing.SpentError:
             return self.render_obstacle(obstacles.SPENT, status=409)
         except issuing.UnderWayError:

@@ -27,6 +27,8 @@ from .own_secret import own_secret_warning
 from .text import is_guid
 
 REGISTERED_PATH = "/organization/app-connections/azure/oauth/callback"
+#: The addresses of a cloud to which tokens and client secrets are sent.
+_ADDRESSES = ("authority", "graph", "vaults", "stores")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
@@ -43,6 +45,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         *_check_clouds(),
         *_check_hooks(),
         *_check_numbers(),
+        *_check_limits(),
         *_check_callback_url(),
     ]
 
@@ -234,12 +237,24 @@ def _check_clouds() -> Iterator[CheckMessage]:
         )
         return
     for cloud in clouds:
-        if not settings.DEBUG and not cloud.authority.startswith("https://"):
+        plain = [name for name in _ADDRESSES if not _is_https(getattr(cloud, name))]
+        if plain and not settings.DEBUG:
             yield Error(
-                f"The cloud {cloud.name!r} is reached without https.",
-                hint="Let its authority begin with https://, or set DEBUG on your own machine.",
+                f"The cloud {cloud.name!r} is reached without https: {', '.join(plain)}.",
+                hint="Let these addresses begin with https://, or set DEBUG on your own machine.",
                 id="infisical_azure.E010",
             )
+        elif "authority" in plain and not os.environ.get("OAUTHLIB_INSECURE_TRANSPORT"):
+            yield Error(
+                f"The authority of the cloud {cloud.name!r} has no https: oauthlib refuses that.",
+                hint="On your own machine, set OAUTHLIB_INSECURE_TRANSPORT=1 in the environment.",
+                id="infisical_azure.E019",
+            )
+
+
+def _is_https(address: str) -> bool:
+    url = urlsplit(address)
+    return url.scheme == "https" and bool(url.hostname)
 
 
 def _check_numbers() -> Iterator[CheckMessage]:
@@ -248,6 +263,17 @@ def _check_numbers() -> Iterator[CheckMessage]:
             yield Error(
                 f'INFISICAL_AZURE["{name}"] is less than 1.',
                 hint=f"The default is {DEFAULTS[name]}.",
+                id="infisical_azure.E017",
+            )
+
+
+def _check_limits() -> Iterator[CheckMessage]:
+    for name in ("MAX_CONNECTIONS", "MAX_ROTATIONS", "MAX_SECRETS"):
+        most = getattr(settings, "INFISICAL_AZURE", {}).get(name)
+        if most is not None and (type(most) is not int or most < 1):
+            yield Error(
+                f'INFISICAL_AZURE["{name}"] is no number of at least 1.',
+                hint=f"The default is {DEFAULTS[name]}; None means no limit.",
                 id="infisical_azure.E017",
             )
 

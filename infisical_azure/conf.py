@@ -25,6 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "TOTAL_TIMEOUT": 20,
     "MAX_RESPONSE_BYTES": 1_000_000,
     "MAX_PENDING_AUTHORIZATIONS": 50,
+    "MAX_CONNECTIONS": 100,
+    "MAX_ROTATIONS": 500,
+    "MAX_SECRETS": 1000,
     "TOKEN_LEEWAY": 300,
     "REFRESH_WORKERS": 16,
     "SECRET_HOOKS": {},
@@ -174,6 +177,11 @@ class Conf:
     @property
     def max_pending_authorizations(self) -> int:
         return int(self._tunable("MAX_PENDING_AUTHORIZATIONS"))
+
+    def limit(self, key: str) -> int | None:
+        """Return how many rows an organization may have by a ``MAX_…`` key; None is no limit."""
+        most = self._tunable(key)
+        return None if most is None else int(most)
 
     @staticmethod
     def _operator(name: str) -> str:

@@ -11,7 +11,7 @@ from django.db import models, transaction
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from . import entra, id_token
+from . import entra, id_token, limits
 from .anew import raising_anew
 from .clouds import Cloud
 from .conf import conf
@@ -291,6 +291,7 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
     with transaction.atomic(using=database()):
         if before is None:
             connection.save(force_insert=True)
+            _keep_to_limit(connection)
             refresh_token.save(force_insert=True)
         else:
             # First of all: from here on what is being refreshed for the old grant is overtaken.
@@ -310,6 +311,13 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
             using=database(),
         )
     return connection
+
+
+def _keep_to_limit(connection: AppConnection) -> None:
+    try:
+        limits.CONNECTIONS.keep(connection.organization)
+    except limits.LimitReachedError:
+        raise AuthorizationError("too_many_connections") from None
 
 
 def _save_access_token(connection: AppConnection, reply: TokenReply) -> None:

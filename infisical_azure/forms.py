@@ -9,9 +9,10 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
 
-from . import entra, flow
+from . import entra, flow, limits
 from .clouds import Cloud
 from .conf import conf
 from .exceptions import RemoteError, UnavailableError
@@ -63,10 +64,13 @@ class ConnectionDetailsForm(OwnIds, forms.ModelForm):
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
-        others = AppConnection.objects.of(self.organization).exclude(pk=self.instance.pk)
-        if others.filter(name=name).exists():
+        if self.is_taken(name):
             raise self.name_taken()
         return name
+
+    def is_taken(self, name: str) -> bool:
+        others = AppConnection.objects.of(self.organization).exclude(pk=self.instance.pk)
+        return others.filter(name=name).exists()
 
     def name_taken(self) -> ValidationError:
         return ValidationError(
@@ -179,6 +183,15 @@ class AzureConnectionForm(TenantForm, ConnectionDetailsForm):
         self.fields["cloud_name"].choices = [(c.name, c.label) for c in clouds.values()]  # type: ignore[attr-defined]
         if len(clouds) == 1:
             del self.fields["cloud_name"]
+
+    def is_taken(self, name: str) -> bool:
+        """Look for the name, and by the same query whether there is room for a connection."""
+        found = AppConnection.objects.of(self.organization).aggregate(
+            all=Count("pk"), named=Count("pk", filter=Q(name=name))
+        )
+        if limits.CONNECTIONS.refuses(found["all"] + 1):
+            self.add_error(None, ValidationError(str(limits.CONNECTIONS), code="limit"))
+        return bool(found["named"])
 
     @property
     def cloud(self) -> Cloud:

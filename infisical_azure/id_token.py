@@ -149,7 +149,7 @@ def _is_usable(entry: Any, issuer: str, tenant_id: UUID) -> bool:
     except (jwt.PyJWTError, AttributeError, TypeError, ValueError):
         return False
     restriction = str(entry.get("issuer", issuer)).replace("{tenantid}", str(tenant_id))
-    return entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig" and restriction == issuer
+    return entry.get("use", "sig") == "sig" and restriction == issuer
 
 
 def _unverified(id_token: Secret) -> dict[str, Any]:

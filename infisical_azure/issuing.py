@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from . import limits
 from .applications import after_others, may_have_happened, noted
 from .conf import conf
 from .exceptions import InfisicalAzureError, RemoteError, TokenUnavailableError
@@ -92,8 +93,8 @@ def issue(wish: Wish, application: Application) -> IssuedValue:
     """
     Issue the client secret, or wait for who does so with the same form, and keep its value.
 
-    Raises what `find` raises, ConnectionGoneError, and TokenUnavailableError or RemoteError
-    where nothing was issued: then the form works again.
+    Raises what `find` raises, ConnectionGoneError, and LimitReachedError, TokenUnavailableError
+    or RemoteError where nothing was issued: then the form works again.
     """
     while True:
         secret, is_ours = _ask(wish, application)
@@ -116,7 +117,7 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
     with transaction.atomic(using=database()):
         if not wish.connection.lock():
             raise ConnectionGoneError
-        return IssuedSecret.objects.get_or_create(
+        secret, is_ours = IssuedSecret.objects.get_or_create(
             pk=wish.key,
             defaults={
                 "connection": wish.connection,
@@ -129,6 +130,9 @@ def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
                 "expires_at": now + wish.lifetime,
             },
         )
+        if is_ours:
+            limits.SECRETS.keep(wish.connection.organization)
+        return secret, is_ours
 
 
 def _issue(secret: IssuedSecret, wish: Wish) -> IssuedValue:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from .apart import is_errand, leave_to_caller, may_be_lost
 from .entra import TokenReply
 from .exceptions import Fault, Reaction, TokenUnavailableError
 from .freshness import Wish, early, held_by, keep_alive_at
 from .health import Diagnosis
 from .history import Act, Outcome, record
+from .keeping import keep
 from .models import AccessToken, AppConnection, RefreshToken, database
 from .pauses import pause_of_token
 from .refusals import Kept, note_refusals, refused_anew, remaining
@@ -42,7 +46,6 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
     refused = remaining(row, audience)
     values: dict[str, Any] = {
         "refused": refused,
-        "lease_until": None,
         "next_try_at": None,
         "failures": 0,
         "expires_at": expires_at,
@@ -51,60 +54,121 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
     if reply.refresh_token is not None:
         row.secret = reply.refresh_token
         values["secret"] = RefreshToken._meta.get_field("secret").pre_save(row, add=False)
-    with transaction.atomic(using=database()):
-        # This UPDATE locks the row, so what follows is decided here.
-        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
+        if not _put_first(row, values):
             return None
-        # Only the holder of the newest fence writes these rows, and it is ours.
-        same = (one for one in held if one.resource == audience)
-        access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
-        access.secret = reply.access_token
-        access.scopes = list(reply.scopes)
-        access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
-        access.refresh_at = refresh_at
-        # Without a use of ours not used_at, which others note meanwhile.
-        written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
-        if wish.is_for_use:  # Those who wait for it need not note it each.
-            access.used_at = now
-            written.append("used_at")
-        if wish.issued_after is not None:
-            access.forced_at, access.forced_claims = now, wish.claims
-            written += ["forced_at", "forced_claims"]
-        access.save(update_fields=None if access._state.adding else written)
-        _note_success(row.connection, reply, audience, refused)
-    return access
+        values = {}
+    # Only the holder of the newest fence writes these rows, and it is ours.
+    same = (one for one in held if one.resource == audience)
+    access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
+    access.secret = reply.access_token
+    access.scopes = list(reply.scopes)
+    access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
+    access.refresh_at = refresh_at
+    # Without a use of ours not used_at, which others note meanwhile.
+    written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
+    if wish.is_for_use:  # Those who wait for it need not note it each.
+        access.used_at = now
+        written.append("used_at")
+    if wish.issued_after is not None:
+        access.forced_at, access.forced_claims = now, wish.claims
+        written += ["forced_at", "forced_claims"]
+    is_new = access._state.adding
+    note = _taken_over(row.connection, reply, audience, refused)
+
+    def save_rest() -> None:
+        access.save(force_insert=is_new, update_fields=None if is_new else written)
+        note()
+
+    return access if _finish(row, values, save_rest) else None
 
 
-def _note_success(
+def _put_first(row: RefreshToken, values: dict[str, Any]) -> bool:
+    """
+    Save the new refresh token before anything else, whatever becomes of that.
+
+    Return False if the fence is outdated.
+    """
+    try:
+        is_ours = bool(row.holding().update(**values))
+    except DatabaseError:
+        if not is_errand():
+            raise
+        keep(row.pk, row.fence, values)
+        return True
+    if is_ours and may_be_lost():
+        rolled_back = row.fence - 1
+        keep(row.pk, rolled_back, values | {"fence": row.fence, "lease_until": None})
+    return is_ours
+
+
+def _finish(row: RefreshToken, values: dict[str, Any], save_rest: Callable[[], None]) -> bool:
+    """
+    End the lease and save the rest at once; return False if the fence is outdated.
+
+    What a caller's locks keep from being saved is left to the caller's transaction.
+    """
+    values, connection = values | {"lease_until": None}, row.connection
+    try:
+        with transaction.atomic(using=database()):
+            # This UPDATE locks the row, so what follows is decided here.
+            if not row.holding().update(**values):
+                return False
+            save_rest()
+    except DatabaseError:
+        if not is_errand():
+            raise
+        # Where not even this can be saved, the lease runs out: what was got is good.
+        with suppress(DatabaseError):
+            if not row.holding().update(**values):
+                return False
+            leave_to_caller(lambda: _unless_reconnected(connection, save_rest))
+    return True
+
+
+def _unless_reconnected(connection: AppConnection, save: Callable[[], None]) -> None:
+    """Save it while the lock of a connection that is as it was keeps it so."""
+    rows = AppConnection.objects.select_for_update(nowait=True).only("pk")
+    if rows.filter(pk=connection.pk, connected_at=connection.connected_at).first():
+        save()
+
+
+def _taken_over(
     connection: AppConnection,
     reply: TokenReply,
     audience: str,
     refused: Kept,
-) -> None:
+) -> Callable[[], None]:
+    """Take over what a success says of the connection; return what saves it."""
     before = connection.granted_scopes, connection.status, connection.problem
     was_broken = connection.is_broken
     if audience == connection.find_cloud().graph_audience:
         connection.granted_scopes = sorted([*reply.scopes, "offline_access"])
     if not note_refusals(connection, refused):
         connection.note_granted(connection.granted_scopes)
-    if before != (connection.granted_scopes, connection.status, connection.problem):
-        connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
-    if was_broken and not connection.is_broken:
-        record(Act.CONNECTION_RECOVERED, connection)
-        transaction.on_commit(
-            lambda: connection_recovered.send_robust(AppConnection, connection=connection),
-            using=database(),
-        )
+    is_changed = before != (connection.granted_scopes, connection.status, connection.problem)
+    is_recovered = was_broken and not connection.is_broken
+
+    def save() -> None:
+        if is_changed:
+            connection.save(update_fields=["granted_scopes", *AppConnection.STATUS_FIELDS])
+        if is_recovered:
+            record(Act.CONNECTION_RECOVERED, connection)
+            transaction.on_commit(
+                lambda: connection_recovered.send_robust(AppConnection, connection=connection),
+                using=database(),
+            )
+
+    return save
 
 
 def note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, wish: Wish) -> bool:
     """Remember a failure and when to try again; return False if the fence is outdated."""
     now, connection = timezone.now(), row.connection
-    values: dict[str, object] = {"lease_until": None, "failures": row.failures + 1}
+    values: dict[str, object] = {"failures": row.failures + 1}
     if diagnosis.is_of_resource:
         refusal = refused_anew(row, wish.audience, diagnosis, fault)
         refused = row.refused | {wish.audience: refusal.written()}
-        values = {"lease_until": None, "refused": refused}
+        values = {"refused": refused}
         if row.due_at is not None and row.due_at < refusal.until:
             values["due_at"] = refusal.until
     elif diagnosis.reaction is Reaction.RECONNECT:
@@ -113,16 +177,12 @@ def note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, w
         next_try_at = now + _pause(row, diagnosis, fault)
         values |= {"next_try_at": next_try_at, "due_at": next_try_at}
     was_broken, before = connection.is_broken, connection.problem
-    with transaction.atomic(using=database()):
-        if not RefreshToken.objects.filter(pk=row.pk, fence=row.fence).update(**values):
-            return False
-        if fault is not None and fault.http_status == 429:
-            pause = min(_pause(row, diagnosis, fault), _NEIGHBOURS_WAIT)
-            RefreshToken.objects.pause(connection, now + pause)
-        if diagnosis.is_of_resource:
-            note_refusals(connection, refused, fault)
-        else:
-            connection.note_status(diagnosis.status, diagnosis.code, fault)
+    if diagnosis.is_of_resource:
+        note_refusals(connection, refused, fault)
+    else:
+        connection.note_status(diagnosis.status, diagnosis.code, fault)
+
+    def save_rest() -> None:
         connection.save(update_fields=AppConnection.STATUS_FIELDS)
         if fault is not None and diagnosis.reaction in _BY_SIGN_IN:
             connection.keep_claims(wish.claims, fault.claims)
@@ -139,6 +199,14 @@ def note_failure(row: RefreshToken, diagnosis: Diagnosis, fault: Fault | None, w
                 lambda: connection_broken.send_robust(AppConnection, connection=connection),
                 using=database(),
             )
+
+    if not _finish(row, values, save_rest):
+        return False
+    if fault is not None and fault.http_status == 429:
+        pause = min(_pause(row, diagnosis, fault), _NEIGHBOURS_WAIT)
+        # By itself: two that pause each other must not wait for each other's rows.
+        with suppress(DatabaseError), transaction.atomic(using=database()):
+            RefreshToken.objects.pause(connection, now + pause)
     return True
 
 

@@ -329,6 +329,16 @@ CATALOGUE = {
             next_step=_("Choose another name and connect again."),
         ),
         Problem(
+            code="too_many_connections",
+            title=_("The organization has as many connections as it may have"),
+            what=_("Others were added while you were at Microsoft. Nothing was saved."),
+            actor=Actor.ORGANIZATION_ADMIN,
+            next_step=_(
+                "Remove a connection that is not needed, or ask the operator of this site to "
+                "raise MAX_CONNECTIONS. Then connect again."
+            ),
+        ),
+        Problem(
             code="storage_failed",
             title=_("The connection could not be stored"),
             what=_("Access was granted, but this site's database failed. Nothing was saved."),

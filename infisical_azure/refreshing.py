@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from . import entra, health
-from .apart import apart
+from .apart import apart, is_errand, may_be_lost, note_asked, patience
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import (
@@ -25,6 +25,7 @@ from .exceptions import (
 )
 from .freshness import Wish, find_held, held_by
 from .id_token import find_other
+from .keeping import settle
 from .models import AccessToken, AppConnection, RefreshToken
 from .operator_client import client
 from .outcomes import note_failure, save, unavailable
@@ -55,6 +56,8 @@ def refresh(row: RefreshToken) -> bool:
 
 
 def _claim(row: RefreshToken) -> RefreshToken | None:
+    if not (may_be_lost() or is_errand()):  # Else it may wait for this very caller.
+        settle(row.pk)
     claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
     return claimed
 
@@ -103,7 +106,7 @@ def obtain(wish: Wish) -> AccessToken:
 def _obtain(wish: Wish) -> AccessToken:
     """Get a token that meets the wish, by refreshing it or by waiting for who does."""
     give_up = time.monotonic() + 2 * conf.lease.total_seconds()
-    with in_turn((wish.connection_id, wish.audience)) as place:
+    with in_turn((wish.connection_id, wish.audience), patience=patience()) as place:
         while True:
             # Whoever was before us in this process may just have found it.
             held = place.left if isinstance(place.left, AccessToken) else None
@@ -176,6 +179,7 @@ def _refresh_unless_met(wish: Wish, row: RefreshToken) -> AccessToken:
 
 def _refresh(wish: Wish, row: RefreshToken) -> AccessToken:
     connection = row.connection
+    note_asked()
     try:
         reply = entra.refresh(
             connection.find_cloud(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -15,15 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from . import obstacles, rotation
 from .exceptions import InfisicalAzureError
-from .models import AppConnection, IssuedSecret, RefreshToken, RotatedSecret, database
+from .models import AppConnection, RefreshToken, RotatedSecret, database
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from django.contrib.auth.models import User
-
-#: Reads of the directory lag its writes; a younger client secret may just not be seen yet.
-_SEEN_AFTER = timedelta(minutes=15)
 
 
 class NotRemovedError(InfisicalAzureError):
@@ -130,7 +126,6 @@ def _rotated(connection: AppConnection) -> list[Staying]:
 
 def _issued(connection: AppConnection) -> list[Staying]:
     """Return what people had issued, unless the directory has been read without it since."""
-    seen = set(connection.watched_secrets.values_list("key_id", flat=True))
     return [
         Staying(
             name=row.name,
@@ -140,11 +135,5 @@ def _issued(connection: AppConnection) -> list[Staying]:
             expires_at=row.expires_at,
             is_uncertain=row.is_uncertain,
         )
-        for row in connection.issued_secrets.filter(removed_at=None, expires_at__gt=timezone.now())
-        if row.key_id is None or row.key_id in seen or not _was_read_since(connection, row)
+        for row in connection.issued_secrets.alive()
     ]
-
-
-def _was_read_since(connection: AppConnection, row: IssuedSecret) -> bool:
-    read_at = connection.watched_at
-    return read_at is not None and read_at > row.asked_at + _SEEN_AFTER

@@ -16,7 +16,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import FormView, TemplateView
 
-from . import obstacles, rotation
+from . import limits, obstacles, rotation
 from .activity import activity
 from .application_views import ApplicationMixin, DirectoryMixin
 from .forms import ConfirmForm
@@ -63,8 +63,12 @@ class RotationAddView(ApplicationMixin, FormView):
                 made.save()
                 form.instance.rotation = made
                 form.save()
+                limits.ROTATIONS.keep(self.organization)
                 record(Act.ROTATION_ADDED, made, user=self.request.user)
                 record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
+        except limits.LimitReachedError as error:
+            form.add_error(None, str(error.limit))
+            return self.form_invalid(form)
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
             return self.form_invalid(form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -13,8 +14,12 @@ from .models import WatchedSecret
 COLUMNS = (
     "application", "client_id", "connection", "name", "hint", "key_id", "starts", "expires", "state"
 )  # fmt: skip
-# What spreadsheets take for the beginning of a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What spreadsheets take for the beginning of a formula, also full-width, and after whatever one
+# that expects another separator than the comma takes for the end of a cell.
+_FORMULA = re.compile(
+    r"""(^|[;,|\t\r\n])(?=[\s"\u200b-\u200f\u2060\ufeff]*"""
+    "[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212])"
+)
 
 
 def csv_of(secrets: Iterable[WatchedSecret], now: datetime) -> str:
@@ -39,7 +44,7 @@ def csv_of(secrets: Iterable[WatchedSecret], now: datetime) -> str:
 
 
 def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text)
 
 
 def _time(at: datetime | None) -> str:

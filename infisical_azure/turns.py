@@ -15,8 +15,8 @@ class _Turn:
     waiting: int = 0
     came: int = 0
     """How many have come for it so far."""
-    left: object = None
-    left_for: int = 0
+    left: tuple[object, int] = (None, 0)
+    """What was found, and how many had come before it was looked for."""
 
 
 class Place:
@@ -30,7 +30,8 @@ class Place:
     @property
     def left(self) -> object:
         """What was left by another, unless that was begun before we came."""
-        return self._turn.left if self._number <= self._turn.left_for else None
+        value, count = self._turn.left
+        return value if self._number <= count else None
 
     def count(self) -> int:
         """Return for how many what is begun now is new enough."""
@@ -38,7 +39,7 @@ class Place:
 
     def leave(self, value: object, *, to: int) -> None:
         """Leave a value to so many, by their count when it was begun to be found."""
-        self._turn.left, self._turn.left_for = value, to
+        self._turn.left = value, to
 
 
 class _Queues:
@@ -58,20 +59,23 @@ _queues = _Queues()
 
 
 @contextmanager
-def in_turn(key: Hashable) -> Iterator[Place]:
+def in_turn(key: Hashable, *, patience: float = -1) -> Iterator[Place]:
     """
     Wait until no other thread of the process is inside with the same key.
 
-    Correctness is the database's; this spares it the questions of all but one.
+    Go on all the same after `patience` (seconds; -1 is for ever). Correctness is the
+    database's; this spares it the questions of all but one.
     """
     with _queues.guard:
         turn = _queues.turns.setdefault(key, _Turn())
         turn.waiting += 1
         place = Place(turn)
+    is_alone = turn.lock.acquire(timeout=patience)
     try:
-        with turn.lock:
-            yield place
+        yield place
     finally:
+        if is_alone:
+            turn.lock.release()
         with _queues.guard:
             turn.waiting -= 1
             if not turn.waiting:

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from . import expiry_warnings, transport
@@ -25,7 +26,15 @@ from .exceptions import (
     UnforeseenError,
 )
 from .graph import SERVICE, ApplicationPage
-from .models import AppConnection, RotatedSecret, Rotation, WatchedSecret
+from .history import Act, record
+from .models import (
+    AppConnection,
+    HistoryEntry,
+    RotatedSecret,
+    Rotation,
+    WatchedSecret,
+    database,
+)
 from .on_behalf import on_behalf_of
 from .pauses import passes
 
@@ -142,11 +151,29 @@ def _read(connection: AppConnection) -> int:
     for page in _pages(connection):
         seen += _remember(connection, page)
     # Whoever reads at the same time has stamped all that is there later than this.
-    connection.watched_secrets.filter(seen_at__lt=began).delete()
+    _forget(connection, connection.watched_secrets.filter(seen_at__lt=began))
     _tell_rotations(connection, began)
     connection.watched_at = began
     AppConnection.objects.filter(pk=connection.pk).update(watched_at=began)
     return seen
+
+
+def _forget(connection: AppConnection, gone: QuerySet[WatchedSecret]) -> None:
+    """Delete what is there no longer, and tell the history if this site had issued it."""
+    # What was seen before a reconnect may be in another directory.
+    since = gone.filter(seen_at__gte=connection.connected_at)
+    with transaction.atomic(using=database()):
+        for issued in HistoryEntry.objects.issued_and_not_gone(connection.pk, since):
+            record(
+                Act.SECRET_GONE,
+                connection,
+                application_id=issued.application_id,
+                application_name=issued.application_name,
+                rotation_id=issued.rotation_id,
+                key_id=issued.key_id,
+                name=issued.name,
+            )
+        gone.delete()
 
 
 def _tell_rotations(connection: AppConnection, began: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import re
@@ -14,6 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from infisical_azure.checks import check_security, check_settings
+from infisical_azure.clouds import BUILT_IN, PUBLIC
 from infisical_azure.host import Host
 
 DOCS = Path(__file__).parent.parent / "docs" / "checks.rst"
@@ -67,7 +69,17 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"SITE_URL": "http://localhost:8000"}, []),
         ({"INFISICAL_AZURE": {"TIMEOUTS": 1, "HSOT": 2}}, ["E008", "E008"]),
         ({"INFISICAL_AZURE": {"CLOUDS": ["mars"]}}, ["E009"]),
-        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_cloud"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_authority"]}}, ["E010"]),
+        (
+            {"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_authority"]}, "DEBUG": True},
+            ["E019"],
+        ),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_graph"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_graph"]}, "DEBUG": True}, []),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_vaults"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.plain_stores"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"CLOUDS": ["tests.test_checks.odd_stores"]}}, ["E010"]),
+        ({"INFISICAL_AZURE": {"CLOUDS": [*BUILT_IN]}}, []),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"mine": "nowhere.hook"}}}, ["E016"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"a\nb": "tests.rotations.take"}}}, ["E016"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"": "tests.rotations.take"}}}, ["E016"]),
@@ -91,15 +103,30 @@ def test_check_finds(settings: Any, changes: dict[str, Any], expected: list[str]
 urlpatterns: list[Any] = []
 
 
-def _plain_cloud() -> Any:
-    import dataclasses
+plain_authority = dataclasses.replace(PUBLIC, authority="http://login.example")
+plain_graph = dataclasses.replace(PUBLIC, graph="http://graph.example")
+plain_vaults = dataclasses.replace(PUBLIC, vaults="http://{name}.vault.example")
+plain_stores = dataclasses.replace(PUBLIC, stores="HTTP://{name}.store.example")
+odd_stores = dataclasses.replace(PUBLIC, stores="https:/{name}.store.example")
 
-    from infisical_azure.clouds import PUBLIC
 
-    return dataclasses.replace(PUBLIC, authority="http://login.example")
+def test_authority_without_https_works_in_debug_where_oauthlib_is_told(
+    settings: Any, monkeypatch: Any
+) -> None:
+    settings.INFISICAL_AZURE = {"CLOUDS": ["tests.test_checks.plain_authority"]}
+    settings.DEBUG = True
+    (error,) = check_settings(None)
+    assert "OAUTHLIB_INSECURE_TRANSPORT=1" in str(error.hint)
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    assert ids() == []
+    settings.DEBUG = False
+    assert ids() == ["E010", "E013"]
 
 
-plain_cloud = _plain_cloud()
+def test_address_without_https_is_named(settings: Any) -> None:
+    settings.INFISICAL_AZURE = {"CLOUDS": ["tests.test_checks.plain_vaults"]}
+    (error,) = check_settings(None)
+    assert error.msg == "The cloud 'public' is reached without https: vaults."
 
 
 def test_debug_logging_of_requests_oauthlib_is_found() -> None:

@@ -109,6 +109,9 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
         "WATCH_INTERVAL": 8,
         "EXPIRY_WARNINGS": [9, 10, 9],
         "HISTORY_DAYS": 11,
+        "MAX_CONNECTIONS": 12,
+        "MAX_ROTATIONS": None,
+        "MAX_SECRETS": 13,
     }
     assert set(settings.INFISICAL_AZURE) == set(DEFAULTS)
     assert conf.host == "some.Host"
@@ -121,6 +124,8 @@ def test_every_tunable_can_be_set(settings: Any) -> None:
     assert (conf.rotation_proofs, conf.rotation_proof_pause) == (8, 9)
     assert (conf.watch_interval.total_seconds(), conf.expiry_warnings) == (8, (9, 10))
     assert conf.history_kept == timedelta(days=11)
+    limits = [conf.limit(f"MAX_{rows}") for rows in ("CONNECTIONS", "ROTATIONS", "SECRETS")]
+    assert limits == [12, None, 13]
 
 
 def test_cloud_may_be_of_the_hosts_own(settings: Any) -> None:

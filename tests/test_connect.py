@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from infisical_azure.signals import connection_added
 
 from .conftest import Browser
 from .microsoft import ACCESS_TOKEN, ACCOUNT, CODE, REFRESH_TOKEN, TENANT, Microsoft
+from .rotations import listen
 
 pytestmark = pytest.mark.django_db
 
@@ -117,6 +119,15 @@ def test_connection_added_is_sent_after_the_commit(
     finally:
         connection_added.disconnect(hear)
     assert heard == [(AppConnection, AppConnection.objects.get(), browser.user)]
+
+
+def test_connection_added_is_not_sent_before_the_commit(
+    browser: Browser, django_capture_on_commit_callbacks: Any
+) -> None:
+    heard = listen(connection_added)
+    with django_capture_on_commit_callbacks():
+        browser.connect()
+    assert heard == []
 
 
 def test_twenty_tabs_started_at_once_each_finish_their_own(

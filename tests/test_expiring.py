@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import sys
 import uuid
@@ -248,6 +249,36 @@ def test_no_cell_is_a_formula(browser: Browser, connection: AppConnection, sign:
     text = browser.get(browser.url("secret_expiring_csv")).content.decode()
     _, line = csv.reader(io.StringIO(text, newline=""))
     assert (line[0], line[3], line[4]) == (f"'{sign}x", f"'{sign}cmd()", f"'{sign}ab")
+
+
+SEPARATORS = [",", ";", "\t", "|", "\r", "\n"]
+FORMULAS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\u2212"]
+
+
+def test_no_cell_is_a_formula_whatever_separates_cells(
+    browser: Browser, connection: AppConnection
+) -> None:
+    for separator, sign, between in itertools.product(
+        ["", *SEPARATORS], FORMULAS, ["", ' "', "\ufeff\u200b"]
+    ):
+        seen(connection, 3, name=f"{separator and 'x'}{separator}{between}{sign}cmd|' /C calc'!A0")
+    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    assert text.count("cmd") == 7 * len(FORMULAS) * 3
+    for delimiter in SEPARATORS[:4]:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        rows += [line.split(delimiter) for line in text.splitlines()]
+        for cell in itertools.chain.from_iterable(rows):
+            assert not cell.strip(' "\ufeff\u200b').startswith(tuple(FORMULAS)), (delimiter, cell)
+
+
+def test_cells_without_formulas_are_as_they_were(
+    browser: Browser, connection: AppConnection
+) -> None:
+    names = ["a=b", "build-server", "x; y", "me@site.example", "1+1, 2", "秘密 1"]
+    for name in names:
+        seen(connection, 3, name=name)
+    text = browser.get(browser.url("secret_expiring_csv")).content.decode()
+    assert {row[3] for row in csv.reader(io.StringIO(text))} == {"name", *names}
 
 
 # The calendar

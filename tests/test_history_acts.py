@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,14 +14,15 @@ from django.db import IntegrityError, OperationalError
 from django.db import connection as database
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from infisical_azure import rotation as engine
-from infisical_azure import tokens
+from infisical_azure import tokens, watch
 from infisical_azure.exceptions import TokenUnavailableError
 from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken, Rotation
 
 from .conftest import Browser
-from .microsoft import APPLICATION, CORRELATION, Microsoft, error
+from .microsoft import APPLICATION, CORRELATION, Microsoft, application, error
 from .rotations import Azure, act, advance, later, url
 from .test_reconnect import reconnect
 from .test_rotation_pages import FORM
@@ -363,6 +365,52 @@ def test_rotation_that_is_gone_is_not_told_of(browser: Browser, rotation: Rotati
     Rotation.objects.all().delete()
     engine.resume(rotation, browser.user)
     assert told_of(rotation) == []
+
+
+# What a watch finds
+
+
+def test_client_secret_that_is_gone_is_told_of_once_if_it_was_issued_here(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    def read(*secrets: dict[str, Any]) -> None:
+        microsoft.applications = {"value": [application("HR", *secrets)]}
+        assert watch.watch(rotation.connection).watched
+
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+        others, first, second = azure.secrets
+        read(others, first, second)
+        read(first, second)
+        assert told(act="secret-gone") == []
+    with later(days=32, minutes=2):
+        advance(rotation)
+        assert azure.ours == [second["keyId"]]
+        read(second)
+        assert told(act="secret-gone") == []
+        read(others)
+        read(second)
+        read(others)
+    key = uuid.UUID(second["keyId"])
+    assert told("key_id", "rotation_id", "application_name", act="secret-gone") == [
+        ("secret-gone", "done", "", key, rotation.pk, "HR")
+    ]
+
+
+def test_client_secret_of_another_directory_is_not_gone(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    connection = rotation.connection
+    microsoft.applications = {"value": [application("HR", *azure.secrets)]}
+    assert watch.watch(connection).secrets == 2
+    with later(minutes=1):
+        connection.connected_at = timezone.now()
+        microsoft.applications = {"value": []}
+        assert watch.watch(connection).watched
+    assert not connection.watched_secrets.exists()
+    assert told(act="secret-gone") == []
 
 
 # Calendar links

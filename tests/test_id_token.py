@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -181,6 +182,25 @@ def test_public_key_as_hmac_secret_is_refused(validate: Any, microsoft: Microsof
         validate()
 
 
+def test_header_that_names_another_algorithm_is_refused(
+    validate: Any, microsoft: Microsoft
+) -> None:
+    """The signature is right, and of the right kind: only the header is not."""
+
+    def sign(claims: dict[str, Any]) -> str:
+        head = {"typ": "JWT", "alg": "HS256", "kid": "key-1"}
+        parts = [
+            base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=") for p in (head, claims)
+        ]
+        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+        mac = algorithm.sign(b".".join(parts), KEY)
+        return b".".join([*parts, base64.urlsafe_b64encode(mac).rstrip(b"=")]).decode()
+
+    microsoft.sign = sign
+    with pytest.raises(IdTokenError, match="InvalidAlgorithmError"):
+        validate()
+
+
 def test_es256_is_refused(validate: Any, microsoft: Microsoft) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     microsoft.keys = [json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key)) | {"kid": "key-1"}]
@@ -211,6 +231,33 @@ def test_subject_that_is_none_is_refused(validate: Any, microsoft: Microsoft, su
 def test_what_is_no_jwt_is_refused(validate: Any, token: str) -> None:
     with pytest.raises(IdTokenError):
         validate(token)
+
+
+@pytest.mark.parametrize("claims", [{"oid": "not-a-guid"}, {"aud": "another"}], ids=["oid", "aud"])
+def test_refusal_leads_to_no_frame_that_holds_the_token(
+    validate: Any, microsoft: Microsoft, claims: dict[str, Any]
+) -> None:
+    microsoft.claims = claims
+    for token in (None, "no jwt"):
+        with pytest.raises(IdTokenError) as caught:
+            validate(token)
+        assert caught.value.__suppress_context__
+        assert caught.value.__cause__ is None
+
+
+def test_nonce_that_no_text_can_hold_is_refused(validate: Any, microsoft: Microsoft) -> None:
+    microsoft.claims = {"nonce": "\ud800"}
+    with pytest.raises(IdTokenError, match="nonce"):
+        validate()
+
+
+def test_keys_that_are_throttled_say_for_how_long(validate: Any, microsoft: Microsoft) -> None:
+    microsoft.fail("keys", 429, {}, **{"Retry-After": "77"})
+    with pytest.raises(UnavailableError) as caught:
+        validate()
+    fault = caught.value.fault
+    assert (fault.http_status, fault.error) == (429, "signing_keys_unavailable")
+    assert fault.retry_after == timedelta(seconds=77)
 
 
 # Keys

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +12,10 @@ from django.core import mail
 from django.db.models import Model
 from django.utils.module_loading import import_string
 
-from infisical_azure import tokens
+from infisical_azure import notices, tokens
 from infisical_azure.exceptions import TokenUnavailableError
-from infisical_azure.models import AppConnection, Rotation
+from infisical_azure.models import AppConnection, Rotation, WatchedSecret
+from infisical_azure.text import unlinked
 
 from .conftest import Browser
 from .held_tokens import expire
@@ -96,3 +99,78 @@ def test_people_hear_of_a_rotation_that_fails_and_what_still_works(
         assert ("in use works until" in text) == has_one
         assert f"/rotations/{rotation.pk}/" in text
         assert "CANARY" not in text
+
+
+#: What strangers may call an application, and what is shown of it.
+NAMES = {
+    "HR 2.0 (new)": "HR 2.0 (new)",
+    "Payroll v1.2.3, live.": "Payroll v1.2.3, live.",
+    "Node.js": "Node[.]js",
+    "https://evil.example/login?a=b": "https[:]//evil[.]example/login?a=b",
+    "www.1evil": "www[.]1evil",
+    "evil.example.": "evil[.]example.",
+    "EVIL.RU/x": "EVIL[.]RU/x",
+    "\u0435vil.\u0440\u0444": "\u0435vil[.]\u0440\u0444",
+    "evil\u3002example": "evil[\u3002]example",
+    "evil\u200b.\u00adexample": "evil[.]example",
+    "evil.\u3164example": "evil[.]example",
+    "mailto:a@evil.example": "mailto[:]a@evil[.]example",
+    "tel:123": "tel[:]123",
+    "10.0.0.1/x": "10[.]0.0.1/x",
+    "\\\\evil\\share": "[\\]\\evil\\share",
+    "a\r\nBcc: x\n\n- b\u2028c\x85d": "a Bcc: x - b c d",
+    "a\u00a0 \t b": "a b",
+    "\u202egpj\u2066.exe\u2069\ufe0f": "gpj[.]exe",
+    "\0\x1b[31m\ud800": "[31m",
+    "<a href=x>y</a>": "<a href=x>y</a>",
+    "\u200b\u3164": "",
+}
+LINK = re.compile(r"\w[.\u3002]\w*[^\W\d]|[a-z]:\S|\\\\\\\\|\d\.\d+\.\d+\.\d")
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES.items())
+def test_name_in_an_email_is_one_visible_line_without_links(name: str, shown: str) -> None:
+    assert unlinked(name) == shown
+    assert unlinked(shown) == shown
+    assert not LINK.search(shown)
+
+
+@pytest.mark.parametrize("kind", ["broken", "expiring", "rotation_failed"])
+def test_names_that_strangers_chose_put_neither_links_nor_lines_into_emails(
+    rotation: Rotation, settings: Any, kind: str
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_notices.CaringHost",
+    }  # fmt: skip
+    name = "".join(name for name in NAMES if "\0" not in name)[:190]
+    for given in ("plain", name):
+        connection = rotation.connection
+        connection.name = connection.tenant_name = connection.account_name = given
+        connection.tenant_domain = connection.account_username = given
+        connection.organization.name = rotation.application_name = given
+        connection.status, connection.problem = "needs-reconnect", "grant_revoked"
+        if kind == "broken":
+            notices.mail_that_broken(connection)
+        elif kind == "expiring":
+            secret = WatchedSecret(
+                connection=connection, application_name=given, name=given, key_id=rotation.pk,
+                expires_at=rotation.created_at,
+            )  # fmt: skip
+            notices.mail_that_expiring(connection, [secret])
+        else:
+            notices.mail_that_rotation_failed(rotation)
+    plain, hostile = mail.outbox
+    assert "evil" in hostile.subject
+    ours = re.compile(r"https://site\.example/\S*")
+    for before, after in (
+        (plain.subject, hostile.subject),
+        (plain.body, hostile.body),
+        (plain.alternatives[0].content, hostile.alternatives[0].content),
+    ):
+        assert str(after).count("\n") == str(before).count("\n")
+        text = html.unescape(re.sub(r"<[^>]+>|&lt;a.*?&gt;", "", str(after)))
+        without_ours = ours.sub("", text).replace(": ", "").replace("a.m.", "").replace("p.m.", "")
+        assert not LINK.search(without_ours), without_ours
+        assert all(sign.isprintable() or sign == "\n" for sign in text)
+        assert "\u3164" not in text
+        assert str(after).count("<a ") == str(before).count("<a ")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from infisical_azure import tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
-from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.models import AccessToken, AppConnection, Authorization, RefreshToken
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_added, connection_reconnected
 
@@ -22,6 +22,7 @@ from .conftest import Browser
 from .held_tokens import age, expire
 from .hostapp.host import add_member, remove_member
 from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, TENANT, Microsoft, error
+from .rotations import listen
 
 pytestmark = pytest.mark.django_db
 SOMEONE_ELSE = "cccccccc-bbbb-4ccc-8ddd-eeeeeeeeeeee"
@@ -132,6 +133,32 @@ def test_another_tenant_is_refused_unless_confirmed(
     assert "tick the box below" in page
     reconnect(browser, connection, tenant=OTHER_TENANT, may_switch="on")
     assert str(AppConnection.objects.get().tenant_id) == OTHER_TENANT
+
+
+def test_same_account_id_in_another_tenant_is_another_account(
+    browser: Browser, connection: AppConnection
+) -> None:
+    url = browser.url("connection_reconnect", connection.pk)
+    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
+    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    assert browser.microsoft
+    browser.microsoft.nonce = sent["nonce"]
+    Authorization.objects.filter(connection=connection).update(tenant_id=OTHER_TENANT)
+    assert browser.problem(browser.come_back(sent)) == "account_switched"
+    assert tokens_are_the_old_ones()
+    assert str(AppConnection.objects.get().tenant_id) == TENANT
+
+
+def test_reconnect_is_told_once_it_is_saved_and_not_before(
+    browser: Browser, connection: AppConnection, django_capture_on_commit_callbacks: Any
+) -> None:
+    heard = listen(connection_reconnected)
+    with django_capture_on_commit_callbacks() as waiting:
+        reconnect(browser, connection)
+    assert heard == []
+    for tell in waiting:
+        tell()
+    assert [news["connection"] for news in heard] == [connection]
 
 
 def test_problem_page_leads_back_to_the_reconnect_form(

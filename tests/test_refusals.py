@@ -545,6 +545,14 @@ def test_name_taken_before_the_code_is_spent(browser: Browser, microsoft: Micros
     assert microsoft.count("token") == 1
 
 
+def test_name_in_another_organization_is_not_taken(browser: Browser, admin_user: User) -> None:
+    elsewhere = make_organization("Wingtip Toys")
+    add_member(elsewhere, admin_user)
+    Browser(admin_user, elsewhere, browser.microsoft).connect()
+    assert browser.connect()["Location"].startswith(browser.url("connection_list"))
+    assert list(AppConnection.objects.values_list("name", flat=True)) == ["production"] * 2
+
+
 def test_name_taken_while_the_code_is_redeemed(browser: Browser, microsoft: Microsoft) -> None:
     sent = browser.begin().sent
 

@@ -165,6 +165,7 @@ def test_secret_that_the_directory_no_longer_has_does_not_stay(
 ) -> None:
     secret = issued(connection, "nightly")
     connection.watched_at = None if read is None else timezone.now() + read
+    connection.save()
     if is_seen:
         WatchedSecret.objects.create(
             connection=connection,

@@ -768,7 +768,7 @@ def test_early_refresh_leaves_a_token_that_another_is_at_alone(
     assert microsoft.requests == []
 
 
-def test_database_that_fails_at_the_save_leaves_no_lease(
+def test_database_that_fails_at_the_save_keeps_the_new_refresh_token_and_no_lease(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:
     def fail(execute: Any, sql: str, *args: Any) -> Any:
@@ -781,7 +781,7 @@ def test_database_that_fails_at_the_save_leaves_no_lease(
         tokens.get_token(connection)
     row = RefreshToken.objects.get()
     assert row.lease_until is None
-    assert row.secret.reveal() == REFRESH_TOKEN
+    assert row.secret.reveal() == "CANARY-newer"
     assert tokens.get_token(connection).reveal() == "CANARY-second"
 
 

@@ -19,6 +19,7 @@ import responses
 
 from infisical_azure import deadlines, transport
 from infisical_azure.exceptions import Reaction, UnavailableError
+from infisical_azure.secret import Secret
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -78,7 +79,8 @@ def test_answer_is_returned(peer: Peer) -> None:
     assert (response.status_code, response.json()) == (200, {})
 
 
-def test_silent_peer_is_given_up_on_after_the_read_timeout(peer: Peer) -> None:
+def test_silent_peer_is_given_up_on_after_the_read_timeout(peer: Peer, settings: Any) -> None:
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "TOTAL_TIMEOUT": 20}
     peer.script = lambda n: [2.0]
     began = time.monotonic()
     with pytest.raises(UnavailableError) as caught:
@@ -270,6 +272,18 @@ def test_redirect_is_not_followed(peer: Peer) -> None:
     peer.script = lambda n: [away]
     assert fetch(peer).status_code == 302
     assert peer.connections == 1
+
+
+@pytest.mark.parametrize("status", [b"301", b"302", b"303", b"307", b"308"])
+def test_redirect_of_what_is_sent_is_not_followed(peer: Peer, status: bytes) -> None:
+    """The body may hold a client secret: it goes nowhere but where it was addressed to."""
+    away = b" Away\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
+    peer.script = lambda n: [b"HTTP/1.1 " + status + away]
+    auth = transport.Bearer(Secret("token"))
+    sent = transport.send("POST", peer.url, lambda: {"a": 1}, service="Peer", auth=auth)
+    assert sent.status_code == int(status)
+    assert peer.connections == 1
+    assert b"Authorization: Bearer token" in peer.request
 
 
 def test_nobody_listening_is_unavailable() -> None:

@@ -214,6 +214,13 @@ class StandIn(DirectoryControls):
     def revoke_sessions(self, account: str) -> None:
         self.control("POST", "revoke", {"account": account})
 
+    def detect_reuse(self) -> None:
+        """Let a refresh token that is sent twice end its session, as some authorities do."""
+        self.control("POST", "reuse")
+
+    def double_uses(self) -> int:
+        return int(self.control("GET", "reuse")["double_uses"])
+
     def clock(self, offset_seconds: float) -> None:
         self.control("POST", "clock", {"offset_seconds": offset_seconds})
 

@@ -127,6 +127,16 @@ def revoke_sessions(method: str, body: Body) -> None:
     STATE.grants.revoke_sessions(account_named(body["account"]), STATE.now())
 
 
+@control("GET", "POST")
+def reuse(method: str, body: Body) -> object:
+    """POST: from now on a refresh token that is sent twice ends its session (50173).
+
+    GET tells how often that has happened. Entra itself lets replaced ones work on.
+    """
+    STATE.grants.detects_reuse |= method == "POST"
+    return {"double_uses": STATE.grants.double_uses}
+
+
 @control("POST")
 def clock(method: str, body: Body) -> None:
     """POST {"offset_seconds": n}: the stand-in's clock runs that far ahead of the real one."""

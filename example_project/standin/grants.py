@@ -78,6 +78,11 @@ class Grants:
     # Object id of an account -> refresh tokens from before then are dead.
     valid_from: dict[str, datetime] = field(default_factory=dict)
     canaries: Canaries = field(default_factory=Canaries)
+    # An authority that detects reuse ends the whole session of a refresh token sent twice.
+    detects_reuse: bool = False
+    used: set[str] = field(default_factory=set)
+    double_uses: int = 0
+    ended_sessions: set[str] = field(default_factory=set)
 
     # The sizes are about those of the real ones, which do not fit in small columns.
     def new_code(self) -> str:
@@ -91,6 +96,16 @@ class Grants:
 
     def new_secret(self) -> str:
         return new_value(self.canaries.secret)
+
+    def use(self, token: RefreshToken) -> bool:
+        """Note a use; say whether the token is still good where reuse is detected."""
+        if not self.detects_reuse:
+            return True
+        if token.value in self.used:
+            self.double_uses += 1
+            self.ended_sessions.add(token.session_id)
+        self.used.add(token.value)
+        return token.session_id not in self.ended_sessions
 
     def revoke_sessions(self, account: Account, now: datetime) -> None:
         self.valid_from[account.oid] = now

@@ -89,6 +89,8 @@ def redeem_refresh_token(token: RefreshToken, form: QueryDict, path: str) -> Red
         raise Refusal(50020, user=account.upn, tenant=tenant.name, app=STATE.app.client_id)
     text = form.get("scope", "").strip()
     scopes = parse_scopes(text, unknown_permission=70011) if text else token.scopes
+    if not STATE.grants.use(token):
+        raise Refusal(50173, issued=_stamp(token.issued_at), valid_from=_stamp(STATE.now()))
     return Redemption(
         account=account,
         original=token.scopes,

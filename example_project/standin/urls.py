@@ -57,6 +57,7 @@ urlpatterns = [
     path("_standin/auto", control.auto),
     path("_standin/consents", control.consents),
     path("_standin/revoke", control.revoke_sessions),
+    path("_standin/reuse", control.reuse),
     path("_standin/clock", control.clock),
     path("_standin/keys/rotate", control.rotate_keys),
     path("_standin/latency", control.latency),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, NoReturn
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Exists, OuterRef
@@ -32,6 +33,18 @@ class HistoryQuerySet(models.QuerySet["HistoryEntry"]):
         ended = HistoryEntry.objects.filter(attempt=OuterRef("attempt"))
         is_over = Exists(ended.exclude(outcome=HistoryEntry.Outcome.BEGUN))
         return self.exclude(is_over, outcome=HistoryEntry.Outcome.BEGUN)
+
+    def issued_and_not_gone(
+        self, connection_id: UUID, secrets: models.QuerySet[Any]
+    ) -> HistoryQuerySet:
+        """Return by which of these client secrets were issued here, unless their end is told."""
+        of_connection = self.filter(connection_id=connection_id, outcome=HistoryEntry.Outcome.DONE)
+        ends = (HistoryEntry.Act.SECRET_REMOVED, HistoryEntry.Act.SECRET_GONE)
+        end = of_connection.filter(act__in=ends, key_id=OuterRef("key_id"))
+        issued = of_connection.filter(
+            act=HistoryEntry.Act.SECRET_ISSUED, key_id__in=secrets.values("key_id")
+        )
+        return issued.exclude(Exists(end))
 
     def older_than(self, time: datetime) -> HistoryQuerySet:
         return self.filter(at__lt=time)

@@ -8,19 +8,40 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..conf import conf
 from ..fields import EncryptedTextField
 from .connections import AppConnection
+from .watched_secrets import WatchedSecret
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+#: Reads of the directory lag its writes; a younger client secret may just not be seen yet.
+_SEEN_AFTER = timedelta(minutes=15)
+
 
 class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
     """Client secrets that people asked for."""
+
+    def alive(self) -> IssuedSecretQuerySet:
+        """
+        Those that something may sign in with.
+
+        What a directory that was read since has no longer was removed elsewhere.
+        """
+        seen = WatchedSecret.objects.filter(
+            connection=OuterRef("connection"), key_id=OuterRef("key_id")
+        )
+        was_read_since = Q(connection__watched_at__gt=F("asked_at") + _SEEN_AFTER)
+        gone = was_read_since & Q(key_id__isnull=False) & ~Exists(seen)
+        return self.filter(removed_at=None, expires_at__gt=timezone.now()).exclude(gone)
+
+    def alive_of(self, organization: models.Model) -> IssuedSecretQuerySet:
+        return self.alive().filter(connection__organization=organization)
 
     def under_way(self) -> IssuedSecretQuerySet:
         """Those that a request is at Microsoft for now."""
@@ -56,6 +77,7 @@ class IssuedSecret(models.Model):
     key_id = models.UUIDField(_("key ID"), null=True)
     asked_at = models.DateTimeField(_("asked for"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
+    """As Microsoft answered, or as was asked for."""
     removed_at = models.DateTimeField(_("removed"), null=True)
 
     objects = IssuedSecretQuerySet.as_manager()

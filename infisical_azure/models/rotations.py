@@ -30,6 +30,9 @@ LONGEST_PLACE = 64
 class RotationQuerySet(LeasedQuerySet):
     """Rotations, each advanced by one process at a time."""
 
+    def of(self, organization: models.Model) -> Self:
+        return self.filter(connection__organization=organization)
+
     def due(self, now: datetime) -> Self:
         """Those for which something is to be done now, the longest overdue first."""
         return self.free(now).filter(wake_at__lte=now).order_by("wake_at")

@@ -1,4 +1,4 @@
-"""{% app_connections_tab organization %}: one line in the host's tab bar."""
+"""{% app_connections_tab organization %} for the host's tab bar, and a filter for e-mails."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from django.urls import reverse
 
 from ..host import get_host
 from ..permissions import ASKED
+from ..text import unlinked
 
 register = template.Library()
+register.filter("unlinked", unlinked)
 
 
 @register.inclusion_tag("infisical_azure/tab.html", takes_context=True)

@@ -59,6 +59,8 @@ class Mutant:
     """Those of the statement that is changed."""
     before: str
     after: str
+    source: str
+    """The module's, as it was when the run began."""
     tree: ast.Module
     """The module with the change, as long as the next mutant is not asked for."""
 
@@ -86,6 +88,7 @@ def mutants_of(module: str, source: str) -> Iterator[Mutant]:
                     lines=_lines(statement),
                     before=before,
                     after=after,
+                    source=source,
                     tree=tree,
                 )
             undo()

@@ -186,13 +186,13 @@ class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         )
 
     def get_source(self, fullname: str) -> str:
-        return path_of(self.mutant.module).read_text()
+        return self.mutant.source
 
     def get_code(self, fullname: str) -> Any:
-        source = self.get_source(fullname)
-        same = (one for one in mutants_of(self.mutant.module, source) if one.id == self.mutant.id)
-        tree = ast.fix_missing_locations(next(same).tree)
-        return compile(tree, str(path_of(self.mutant.module)), "exec")
+        made = mutants_of(self.mutant.module, self.mutant.source)
+        tree = next(one.tree for one in made if one.id == self.mutant.id)
+        path = str(path_of(self.mutant.module))
+        return compile(ast.fix_missing_locations(tree), path, "exec")
 
 
 class _Chosen:
