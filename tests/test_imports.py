@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "management.unattended": "",
     "management.commands": "",
     "management": "",
-    "templatetags.infisical_azure": "host permissions",
+    "templatetags.infisical_azure": "host permissions text",
     "templatetags": "",
     "": "",
     "reports": "anew secret",
@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
     "models.watched_secrets": "models.connections models.rotations",
     "timeline": "expiry models.watched_secrets",
-    "models.issued_secrets": "conf fields models.connections",
+    "models.issued_secrets": "conf fields models.connections models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.tokens models.watched_secrets"
@@ -74,21 +74,20 @@ MAY_IMPORT = {
     "freshness": "conf models secret",
     "history": "conf exceptions models text",
     "news": "history models signals",
-    "flow": (
-        "anew clouds conf entra exceptions freshness graph history id_token models "
-        "operator_client secret signals"
+    "management.commands.infisical_azure_purge": "conf history",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
+    "keeping": "models",
+    "outcomes": (
+        "apart entra exceptions freshness health history keeping models pauses refusals signals"
     ),
-    "forms": "clouds conf entra exceptions flow health models text",
-    "rotation_forms": "conf forms models",
-    "callback": "anew conf exceptions flow history host models non_atomic permissions problems",
-    "outcomes": "entra exceptions freshness health history models pauses refusals signals",
     "refreshing": (
-        "apart conf entra exceptions freshness health id_token models operator_client "
-        "outcomes refusals turns"
+        "apart conf entra exceptions freshness health id_token keeping models "
+        "operator_client outcomes refusals turns"
     ),
     "tokens": "conf exceptions freshness models refreshing resources secret",
     "on_behalf": "exceptions graph models resources secret tokens",
-    "watch": "conf exceptions expiry_warnings graph models on_behalf pauses transport",
+    "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
         "anew clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
@@ -107,13 +106,18 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "issuing": "applications conf exceptions graph history models",
-    "management.commands.infisical_azure_purge": "conf history",
-    "activity": "models paging",
-    "calendar_links": "conf history models",
     "apps": "calendar_links checks logs news notices reports signals",
     "removal": "exceptions models obstacles rotation",
     "admin": "health history models obstacles own_secret removal",
+    "limits": "conf exceptions models",
+    "flow": (
+        "anew clouds conf entra exceptions freshness graph history id_token limits models "
+        "operator_client secret signals"
+    ),
+    "forms": "clouds conf entra exceptions flow health limits models text",
+    "rotation_forms": "conf forms models",
+    "callback": "anew conf exceptions flow history host models non_atomic permissions problems",
+    "issuing": "applications conf exceptions graph history limits models",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
         "own_secret paging permissions probe problems refusals removal resources "
@@ -125,11 +129,11 @@ MAY_IMPORT = {
         "secret secret_pages timeline views"
     ),
     "application_views": (
-        "activity applications exceptions expiry forms graph history issuing models "
+        "activity applications exceptions expiry forms graph history issuing limits models "
         "non_atomic obstacles own_secret problems secret_pages text views"
     ),
     "rotation_views": (
-        "activity application_views forms history models obstacles rotation rotation_forms"
+        "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }
