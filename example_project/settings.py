@@ -135,11 +135,10 @@ if STANDIN:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"query_strings": {"()": "example_project.logs.WithoutQueryStrings"}},
     "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
-        "access": {"class": "logging.StreamHandler", "filters": ["query_strings"]},
+        "access": {"class": "logging.StreamHandler"},
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {

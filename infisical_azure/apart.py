@@ -20,7 +20,7 @@ _PATIENCE = {"sqlite": "PRAGMA busy_timeout = 200", "postgresql": "SET lock_time
 
 
 @dataclass(slots=True)
-class _Errand:
+class Errand:
     """Work that a thread does for a caller who waits for it in a transaction."""
 
     has_asked: bool = False
@@ -28,12 +28,13 @@ class _Errand:
     is_unseen: bool = False
     is_kept_out: bool = False
     left: list[Callable[[], object]] = field(default_factory=list)
+    """What the caller's transaction is to save, as its locks keep us from it."""
 
 
 class _Place(threading.local):
     """Where this thread's work is done."""
 
-    errand: _Errand | None = None
+    errand: Errand | None = None
     may_be_lost = False
 
 
@@ -55,7 +56,7 @@ def apart(work: Callable[[], Result], *, is_usable: Callable[[], bool]) -> Resul
     is_alone = connection.vendor == "sqlite" and connection.is_in_memory_db()  # type: ignore[attr-defined]
     if is_alone or not connection.in_atomic_block:
         return work()
-    errand = _Errand()
+    errand = Errand()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(_run, errand, work, is_usable)
     if errand.is_unseen:
@@ -74,9 +75,7 @@ def apart(work: Callable[[], Result], *, is_usable: Callable[[], bool]) -> Resul
     return result
 
 
-def _run(
-    errand: _Errand, work: Callable[[], Result], is_usable: Callable[[], bool]
-) -> list[Result]:
+def _run(errand: Errand, work: Callable[[], Result], is_usable: Callable[[], bool]) -> list[Result]:
     _place.errand = errand
     connection = connections[database()]
     try:
@@ -97,15 +96,9 @@ def note_asked() -> None:
         _place.errand.has_asked = True
 
 
-def is_errand() -> bool:
-    """Say whether this thread works for a caller who waits in a transaction."""
-    return _place.errand is not None
-
-
-def leave_to_caller(save: Callable[[], object]) -> None:
-    """Have the transaction of the caller, for whom this thread works, save this."""
-    if _place.errand is not None:
-        _place.errand.left.append(save)
+def errand() -> Errand | None:
+    """Return this thread's errand, if it works for a caller who waits in a transaction."""
+    return _place.errand
 
 
 def may_be_lost() -> bool:

@@ -17,7 +17,7 @@ class InfisicalAzureConfig(AppConfig):
 
     def ready(self) -> None:
         from . import calendar_links, checks, news, notices
-        from .logs import TokenRequestFilter
+        from .logs import ACCESS_LOGGERS, CallbackQueryFilter, TokenRequestFilter
         from .signals import (
             connection_broken,
             connection_reconnected,
@@ -58,3 +58,5 @@ class InfisicalAzureConfig(AppConfig):
         )
         calendar_links.connect_receivers()
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())
+        for name in ACCESS_LOGGERS:
+            logging.getLogger(name).addFilter(CallbackQueryFilter())

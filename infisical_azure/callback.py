@@ -142,9 +142,10 @@ def _welcome(request: HttpRequest, connection: AppConnection) -> HttpResponse:
     return HttpResponseRedirect(f"{url}?connected={connection.pk}", status=303)
 
 
-def _note(authorization: Authorization, failure: _Failure) -> None:
+def _note(authorization: Authorization, failure: _Failure) -> bool:
+    """Tell the history; return False where the authorization itself is gone."""
     with transaction.atomic(using=database()):
-        authorization.note_problem(failure.code, failure.fault)
+        is_there = authorization.note_problem(failure.code, failure.fault)
         record(
             Act.SIGNED_IN,
             authorization,
@@ -153,6 +154,7 @@ def _note(authorization: Authorization, failure: _Failure) -> None:
             problem=failure.code,
             correlation_id=authorization.correlation_id,
         )
+    return is_there
 
 
 def _explain(
@@ -162,15 +164,15 @@ def _explain(
     level = logging.ERROR if is_ours else logging.WARNING
     subject = authorization or "A callback"
     logger.log(level, "%s ended with %s: %s", subject, failure.code, failure.detail)
-    if authorization is None:
-        url = reverse("infisical_azure:azure_oauth_problem", args=[failure.code])
-        return HttpResponseRedirect(url, status=303)
     try:
-        _note(authorization, failure)
+        is_kept = authorization is not None and _note(authorization, failure)
     except DatabaseError:
         # The host's own pages would fail too.
         context = {"problem": problems.find(failure.code)}
         return render(request, "infisical_azure/unavailable.html", context, status=503)
+    if authorization is None or not is_kept:
+        url = reverse("infisical_azure:azure_oauth_problem", args=[failure.code])
+        return HttpResponseRedirect(url, status=303)
     key = get_host().get_key(authorization.organization)
     url = reverse("infisical_azure:problem", args=[key, authorization.pk])
     return HttpResponseRedirect(url, status=303)

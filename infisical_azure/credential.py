@@ -14,7 +14,7 @@ from django.db.models.signals import post_delete
 
 from . import tokens
 from .conf import conf
-from .exceptions import TokenUnavailableError
+from .exceptions import DecryptionError, TokenUnavailableError
 from .models import AppConnection
 from .signals import connection_reconnected, connection_removed
 
@@ -137,14 +137,13 @@ class ConnectionCredential:
         message = ""
         try:
             token = tokens.get_token(self._connection, scope, claims=claims)
-        except TokenUnavailableError as error:
+            refresh_on = self._refresh_on(token.refresh_at, token.expires_at)
+            expires_on = int(token.expires_at.timestamp())
+            info = AccessTokenInfo(token.reveal(), expires_on, refresh_on=refresh_on)
+        except (TokenUnavailableError, DecryptionError) as error:
             message = str(error)
         if message:
             raise ClientAuthenticationError(message)
-        refresh_on = self._refresh_on(token.refresh_at, token.expires_at)
-        info = AccessTokenInfo(
-            token.reveal(), int(token.expires_at.timestamp()), refresh_on=refresh_on
-        )
         # Not the change of now: what was fetched may be older.
         self._held[scope] = info, min(refresh_on, self._checked_until), self._change
         return info

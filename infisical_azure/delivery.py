@@ -95,11 +95,7 @@ def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     """Write the address alone: the value is in the vault that it refers to."""
     target = destination.refers_to
-    if (
-        target is None
-        or target.kind != Destination.Kind.KEY_VAULT
-        or target.rotation_id != destination.rotation_id
-    ):
+    if target is None or target.kind != Destination.Kind.KEY_VAULT:
         raise DeliveryError("The reference refers to nothing.")
     cloud = destination.rotation.connection.find_cloud()
     address = f"{_vault(cloud, target)}/secrets/{target.name}"
@@ -118,7 +114,7 @@ def _url(address_of: Callable[[str], str], destination: Destination) -> str:
     try:
         return address_of(destination.place)
     except ValueError as error:
-        raise DeliveryError(f"Destination {destination.pk}: {error}") from None
+        raise DeliveryError(f"Destination {destination.pk}: {error}") from error
 
 
 def _set_key(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -128,9 +129,9 @@ def _may_creator_see(request: HttpRequest, feed: Feed, key: str) -> bool:
     as_creator = copy.copy(request)
     as_creator.user = user
     try:
-        # Raises Http404 for those who have left; has_permission need not know of that.
+        # Raises them for those who have left; has_permission need not know of that.
         found = host.get_organization(as_creator, key)
-    except Http404:
+    except (Http404, PermissionDenied):
         return False
     return found == feed.organization and host.has_permission(
         user, ASKED["view"], feed.organization, None

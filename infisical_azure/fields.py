@@ -9,7 +9,8 @@ import fernet_fields
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
-from django.db.models import Model
+from django.db.models import F, Model
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields.hkdf import derive_fernet_key
 
@@ -52,9 +53,11 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
     Store a `Secret` encrypted with FERNET_KEYS, in the format of ``fernet_fields``.
 
     The plaintext begins with the row and column that it was written for, given by
-    `bound_to` (attributes of the row), so ciphertext copied into another row is
-    refused. Rows are written by ``save()`` and ``bulk_create()`` only: an SQL
-    expression, ``update()`` or ``bulk_update()`` knows no row and raises FieldError.
+    `bound_to` (attributes of the row, or of rows that it refers to, such as
+    ``connection__cloud``), so ciphertext copied into another row is refused, and so is
+    that of a row which was given to another. Rows are written by ``save()`` and
+    ``bulk_create()`` only: an SQL expression, ``update()`` or ``bulk_update()`` knows no
+    row and raises FieldError.
 
     Reading gives a `Secret`; ``reveal()`` raises `DecryptionError` for a wrong key
     or foreign ciphertext, ImproperlyConfigured while FERNET_KEYS is unset.
@@ -86,6 +89,10 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
                 "python -c 'import secrets; print(secrets.token_urlsafe(32))'>\"] to settings."
             )
         return _fernet(keys, getattr(settings, "FERNET_USE_HKDF", True))
+
+    def elsewhere(self) -> dict[str, F]:
+        """Return annotations with what the ciphertext is bound to in other rows."""
+        return {path: F(path) for path in self.bound_to if LOOKUP_SEP in path}
 
     # Writing
 
@@ -124,14 +131,29 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
             ) from None
         place = f"{self._place(instance)}\n"
         if not opened.reveal().startswith(place):
-            raise DecryptionError(f"{self} of {instance._meta.label} {instance.pk} was moved here.")
+            raise DecryptionError(
+                f"{self} of {instance._meta.label} {instance.pk} was moved here, or its row was "
+                "given to another organization, connection or cloud. Reconnect."
+            )
         return opened.reveal().removeprefix(place)
 
     def value_to_string(self, obj: Model) -> str:
         return repr(getattr(obj, self.attname))
 
     def _place(self, instance: Model) -> str:
-        values = [getattr(instance, name) for name in self.bound_to]
-        if None in values:
-            raise FieldError(f"{self} needs {', '.join(self.bound_to)} before it is saved.")
-        return ":".join([self.model._meta.label_lower, self.column, *map(str, values)])
+        parts = [self.model._meta.label_lower, self.column]
+        for path in self.bound_to:
+            value = _follow(instance, path)
+            if value is None:
+                raise FieldError(f"{self} needs {', '.join(self.bound_to)} before it is saved.")
+            parts.append(str(value))
+        return ":".join(parts)
+
+
+def _follow(instance: Any, path: str) -> Any:
+    """Return what a path leads to; where it was read along, that costs no query."""
+    if path in instance.__dict__:
+        return instance.__dict__[path]
+    for name in path.split(LOOKUP_SEP):
+        instance = getattr(instance, name)
+    return instance

@@ -290,6 +290,8 @@ def _save(authorization: Authorization, proof: _Proof) -> AppConnection:
         else:
             # First of all: from here on what is being refreshed for the old grant is overtaken.
             RefreshToken.objects.replace(refresh_token)
+            if not connection.lock():
+                raise AuthorizationError("connection_removed")
             # Not the name and description, which somebody may just have changed.
             connection.save(update_fields=AppConnection.GRANT_FIELDS)
             connection.access_tokens.all().delete()

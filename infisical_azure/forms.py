@@ -302,6 +302,8 @@ class SecretAddForm(SecretSavedForm):
 
     def clean_name(self) -> str:
         name = displayable(self.cleaned_data["name"])
+        if not name:  # Invisible characters alone.
+            raise ValidationError(self.fields["name"].error_messages["required"], code="required")
         if name.startswith(MARK):
             raise ValidationError(
                 _("Names that begin with “%(mark)s” are for rotations."),

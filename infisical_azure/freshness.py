@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -40,10 +42,15 @@ class Wish:
         return held.is_valid(now, conf.token_leeway) and not (self.early and held.refresh_at <= now)
 
 
+@cache
+def _rows() -> Any:
+    """Return all access tokens, to choose from: to build this takes longer than to copy it."""
+    return AccessToken.objects.with_secret()
+
+
 def find_held(connection_id: UUID, audience: str) -> AccessToken | None:
-    rows = AccessToken.objects.with_secret()
     try:
-        found: AccessToken = rows.get(connection_id=connection_id, resource=audience)
+        found: AccessToken = _rows().get(connection_id=connection_id, resource=audience)
     except AccessToken.DoesNotExist:
         return None
     return found

@@ -44,7 +44,10 @@ REASONS: dict[str, str | Promise] = {
     ),
     "api_refused": _("Microsoft refuses the access for a reason that is not known here."),
     "cloud_disabled": _("The cloud of this connection is no longer enabled on this site."),
-    "decryption_failed": _("The stored access can't be opened with this site's FERNET_KEYS."),
+    "decryption_failed": _(
+        "The stored access can't be opened: this site's FERNET_KEYS lack the key, or it was "
+        "stored for another organization or cloud."
+    ),
     "throttled": _("Microsoft asks to wait: there are too many requests for this directory."),
     "microsoft_unavailable": _("Microsoft does not answer, or not in a way that is understood."),
     "offline_access_missing": _("Access beyond the first hour was not granted."),

@@ -77,7 +77,8 @@ def find(wish: Wish) -> IssuedValue | None:
         if not _is_of(secret, wish):
             raise SpentError
         if secret.state == State.ISSUED:
-            value = IssuedValue.objects.shown_to(wish.user).filter(pk=wish.key).first()
+            shown = IssuedValue.objects.shown_to(wish.user)
+            value: IssuedValue | None = shown.filter(pk=wish.key).first()
             if value is None:
                 raise SpentError
             return value
@@ -177,7 +178,6 @@ def _keep(secret: IssuedSecret, wish: Wish, new: NewSecret) -> IssuedValue | Non
         return IssuedValue.objects.create(
             of=secret,
             user=wish.user,
-            organization=wish.connection.organization,
             secret=new.value,
             kept_until=timezone.now() + IssuedValue.KEPT,
         )

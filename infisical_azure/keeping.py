@@ -23,6 +23,8 @@ def keep(connection_id: UUID, fence: int, values: dict[str, Any]) -> None:
 
     After a roll-back it is; after a commit the row has these values already.
     """
+    for ended in [key for key, keeper in list(_keepers.items()) if not keeper.is_alive()]:
+        _keepers.pop(ended, None)
     before = _keepers.get(connection_id)
     keeper = threading.Thread(target=_keep, args=(before, connection_id, fence, values))
     keeper.start()
@@ -34,8 +36,6 @@ def settle(connection_id: UUID) -> None:
     keeper = _keepers.get(connection_id)
     if keeper is not None:
         keeper.join(_LONGEST_WAIT)
-        if not keeper.is_alive():
-            _keepers.pop(connection_id, None)
 
 
 def _keep(

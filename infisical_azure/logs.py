@@ -21,6 +21,13 @@ _CALENDAR = re.compile(
 )
 
 
+#: The loggers of servers, and of Django, that show the URLs of requests.
+ACCESS_LOGGERS = (
+    *("django.request", "django.server", "gunicorn.access", "gunicorn.error"),
+    *("uvicorn.access", "hypercorn.access", "werkzeug"),
+)
+
+
 class TokenRequestFilter(logging.Filter):
     """
     Drop the records of our own token requests.
@@ -47,9 +54,9 @@ class CallbackQueryFilter(logging.Filter):
     """
     Cut the OAuth callback's query and the tokens of calendar links from log lines.
 
-    For ``django.server``, ``gunicorn.access``, ``uvicorn.access`` and others that log
-    requests and referrers. Arguments keep their number and their names, which servers'
-    formatters rely on. Every record passes.
+    `ACCESS_LOGGERS` have it; others that log requests or referrers can be given it in
+    LOGGING. Arguments keep their number and their names, which servers' formatters rely
+    on. Every record passes.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from . import tokens
-from .exceptions import Reaction, RemoteError, TokenUnavailableError
+from .exceptions import DecryptionError, Reaction, RemoteError, TokenUnavailableError
 from .graph import GraphClient
 from .models import AppConnection
 from .resources import Resource
@@ -37,6 +37,8 @@ def with_token(connection: AppConnection, resource: str, act: Callable[[Secret],
     """Do the same with a token for any resource, as `tokens.get_token` takes it."""
     try:
         return act(tokens.get_token(connection, resource).secret)
+    except DecryptionError:
+        claims = ""  # A new one opens; or it is told that nothing of the connection does.
     except RemoteError as error:
         if error.fault.http_status != 401:
             raise

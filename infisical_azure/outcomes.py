@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from .apart import is_errand, leave_to_caller, may_be_lost
+from .apart import errand, may_be_lost
 from .entra import TokenReply
 from .exceptions import Fault, Reaction, TokenUnavailableError
 from .freshness import Wish, early, held_by, keep_alive_at
@@ -59,7 +59,7 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
         values = {}
     # Only the holder of the newest fence writes these rows, and it is ours.
     same = (one for one in held if one.resource == audience)
-    access = next(same, None) or AccessToken(connection_id=row.pk, resource=audience)
+    access = next(same, None) or AccessToken(connection=row.connection, resource=audience)
     access.secret = reply.access_token
     access.scopes = list(reply.scopes)
     access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
@@ -91,7 +91,7 @@ def _put_first(row: RefreshToken, values: dict[str, Any]) -> bool:
     try:
         is_ours = bool(row.holding().update(**values))
     except DatabaseError:
-        if not is_errand():
+        if errand() is None:
             raise
         keep(row.pk, row.fence, values)
         return True
@@ -115,13 +115,14 @@ def _finish(row: RefreshToken, values: dict[str, Any], save_rest: Callable[[], N
                 return False
             save_rest()
     except DatabaseError:
-        if not is_errand():
+        ours = errand()
+        if ours is None:
             raise
         # Where not even this can be saved, the lease runs out: what was got is good.
         with suppress(DatabaseError):
             if not row.holding().update(**values):
                 return False
-            leave_to_caller(lambda: _unless_reconnected(connection, save_rest))
+            ours.left.append(lambda: _unless_reconnected(connection, save_rest))
     return True
 
 

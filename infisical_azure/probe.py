@@ -16,6 +16,7 @@ from .exceptions import RemoteError, TokenUnavailableError
 from .health import REASONS
 from .models import AccessToken, AppConnection
 from .on_behalf import on_behalf_of
+from .refusals import of_apis
 from .resources import label_of
 
 _AT_MOST_EVERY = timedelta(seconds=30)
@@ -29,6 +30,8 @@ class Result:
 
     label: str
     reason: str
+    problem: str = ""
+    """The code of the reason."""
     correlation_id: str = ""
 
 
@@ -42,9 +45,11 @@ def probe(connection: AppConnection) -> list[Result]:
     try:
         cloud = connection.find_cloud()
     except ImproperlyConfigured:
-        return [Result(label=connection.cloud, reason=str(REASONS["cloud_disabled"]))]
+        code = "cloud_disabled"
+        return [Result(label=connection.cloud, reason=str(REASONS[code]), problem=code)]
     held = AccessToken.objects.filter(connection=connection)
-    known = set(held.values_list("resource", flat=True)) | {cloud.graph_audience}
+    asked_for = {*held.values_list("resource", flat=True), *of_apis(connection)}
+    known = asked_for | {cloud.graph_audience}
     audiences = sorted(known, key=lambda audience: (audience != cloud.graph_audience, audience))
     return [_probe(connection, audience) for audience in audiences]
 
@@ -61,6 +66,7 @@ def _probe(connection: AppConnection, audience: str) -> Result:
     return Result(
         label=label_of(audience, connection.find_cloud()),
         reason=str(reason) if problem else "",
+        problem=problem,
         correlation_id=correlation_id,
     )
 

@@ -328,6 +328,13 @@ CATALOGUE = {
             next_step=_("Choose another name and connect again."),
         ),
         Problem(
+            code="connection_removed",
+            title=_("The connection was removed meanwhile"),
+            what=_("Somebody removed it while you were at Microsoft. Nothing was saved."),
+            actor=Actor.YOU,
+            next_step=_("Add a new connection if it is still needed."),
+        ),
+        Problem(
             code="too_many_connections",
             title=_("The organization has as many connections as it may have"),
             what=_("Others were added while you were at Microsoft. Nothing was saved."),

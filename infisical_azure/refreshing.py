@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from . import entra, health
-from .apart import apart, is_errand, may_be_lost, note_asked, patience
+from .apart import apart, errand, may_be_lost, note_asked, patience
 from .conf import conf
 from .entra import TokenReply
 from .exceptions import (
@@ -56,8 +56,10 @@ def refresh(row: RefreshToken) -> bool:
 
 
 def _claim(row: RefreshToken) -> RefreshToken | None:
-    if not (may_be_lost() or is_errand()):  # Else it may wait for this very caller.
+    if not (may_be_lost() or errand()):  # Else it may wait for this very caller.
         settle(row.pk)
+    if row.lease_until is not None and row.lease_until > timezone.now():
+        return None  # So that waiting costs no UPDATE each time.
     claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
     return claimed
 

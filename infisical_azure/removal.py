@@ -1,12 +1,13 @@
-"""Remove a connection, once nothing of it is under way, and tell what stays in Azure."""
+"""Remove connections, once nothing of them is under way, and tell what stays in Azure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from django.db import transaction
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.formats import localize
 from django.utils.functional import Promise
@@ -14,7 +15,15 @@ from django.utils.translation import gettext_lazy as _
 
 from . import obstacles, rotation
 from .exceptions import InfisicalAzureError
-from .models import AppConnection, RefreshToken, RotatedSecret, database
+from .models import (
+    AppConnection,
+    Authorization,
+    Feed,
+    RefreshToken,
+    RotatedSecret,
+    Rotation,
+    database,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,6 +70,61 @@ class Staying:
         application = self.application_name or self.app_id
         at = localize(timezone.localtime(self.expires_at).date())
         return text % {"name": self.name, "application": application, "at": at}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How far `remove_all` has come."""
+
+    removed: int
+    """So many connections."""
+    waiting: tuple[str, ...]
+    """The names of the connections that could not be removed yet, each with the reason."""
+    staying: tuple[Staying, ...]
+    """The client secrets that stay valid in Azure until they expire, or are removed there."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the organization can be deleted now."""
+        return not self.waiting
+
+
+def remove_all(organization: models.Model, *, user: User | None = None) -> Report:
+    """
+    End all that an organization has here, so that it can be deleted.
+
+    Sign-ins under way and calendar links are deleted, rotations ended in Azure as far as it
+    lets us, then each connection is removed by itself with its tokens and values. Client
+    secrets that are or may be in use stay valid; the report lists them. Call it outside of
+    transactions, and again, a quarter of an hour later, where the report is not done or the
+    process died: it goes on where it was.
+    """
+    for model in (Authorization, Feed):
+        model._default_manager.filter(organization=organization).delete()
+    removed, waiting, staying = 0, list[str](), list[Staying]()
+    for connection in AppConnection.objects.of(organization).order_by("name"):
+        staying += what_stays(connection)
+        for made in connection.rotations.all():
+            staying += _left_behind(made, user)
+        try:
+            remove(connection, user=user)
+            removed += 1
+        except RemovedBeforeError:
+            continue
+        except NotRemovedError as error:
+            waiting.append(f"{connection}: {error.advice}")
+    return Report(removed=removed, waiting=tuple(waiting), staying=tuple(staying))
+
+
+def _left_behind(made: Rotation, user: User | None) -> list[Staying]:
+    """End a rotation; return what it has begun and Microsoft does not let us take back."""
+    begun = made.secrets.filter(state__in=RotatedSecret.PENDING, offered_at=None).first()
+    try:
+        rotation.end(made.pk, user=user)
+    except (InfisicalAzureError, ImproperlyConfigured):
+        if begun is not None and (begun.key_id or begun.asked_at):
+            return [_staying(begun)]
+    return []
 
 
 def what_stays(connection: AppConnection) -> list[Staying]:
@@ -111,17 +175,19 @@ def _rotated(connection: AppConnection) -> list[Staying]:
         rotation__connection=connection, expires_at__gt=timezone.now()
     )
     rows = rows.exclude(state=RotatedSecret.State.REMOVED).select_related("rotation")
-    return [
-        Staying(
-            name=row.marker,
-            application_name=row.rotation.application_name,
-            app_id=row.rotation.app_id,
-            key_id=row.key_id,
-            expires_at=cast("datetime", row.expires_at),
-        )
-        for row in rows
-        if row.state in in_use or row.offered_at is not None
-    ]
+    return [_staying(row) for row in rows if row.state in in_use or row.offered_at is not None]
+
+
+def _staying(row: RotatedSecret) -> Staying:
+    asked_at = row.asked_at or row.intended_at
+    return Staying(
+        name=row.marker,
+        application_name=row.rotation.application_name,
+        app_id=row.rotation.app_id,
+        key_id=row.key_id,
+        expires_at=row.expires_at or asked_at + row.rotation.lifetime,
+        is_uncertain=row.key_id is None,
+    )
 
 
 def _issued(connection: AppConnection) -> list[Staying]:

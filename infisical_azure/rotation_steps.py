@@ -240,7 +240,7 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
 
 def _value_of(secret: RotatedSecret) -> Secret | None:
     """Return its value; None where that is gone, or was stored with a key that is."""
-    held = HeldSecret.objects.filter(of=secret).first()
+    held = HeldSecret.objects.with_secret().filter(of=secret).first()
     try:
         return Secret(held.secret.reveal()) if held else None
     except DecryptionError as error:

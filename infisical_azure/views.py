@@ -301,6 +301,7 @@ class ConnectionTestView(ConnectionMixin, TemplateView):
             self.connection,
             user=request.user,
             outcome=Outcome.FAILED if failed else Outcome.DONE,
+            problem=failed.problem if failed else "",
             correlation_id=failed.correlation_id if failed else "",
         )
         self.connection.refresh_from_db()

@@ -162,8 +162,10 @@ def _forget(connection: AppConnection, gone: QuerySet[WatchedSecret]) -> None:
     """Delete what is there no longer, and tell the history if this site had issued it."""
     # What was seen before a reconnect may be in another directory.
     since = gone.filter(seen_at__gte=connection.connected_at)
+    # Read before the transaction: SQLite lets none write that has read what others changed since.
+    ended = list(HistoryEntry.objects.issued_and_not_gone(connection.pk, since))
     with transaction.atomic(using=database()):
-        for issued in HistoryEntry.objects.issued_and_not_gone(connection.pk, since):
+        for issued in ended:
             record(
                 Act.SECRET_GONE,
                 connection,

@@ -85,6 +85,7 @@ def test_test_project_has_nothing_to_complain_about() -> None:
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"": "tests.rotations.take"}}}, ["E016"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"x" * 65: "tests.rotations.take"}}}, ["E016"]),
         ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"x" * 64: "tests.rotations.take"}}}, []),
+        ({"INFISICAL_AZURE": {"SECRET_HOOKS": {"x": "tests.rotations.take"}}}, []),
         ({"INFISICAL_AZURE": {"ROTATION_PROOFS": 0, "REFRESH_WORKERS": 0}}, ["E017", "E017"]),
         ({"INFISICAL_AZURE": {"HISTORY_DAYS": 0}}, ["E017"]),
         ({"ROOT_URLCONF": "tests.test_checks"}, ["E011"]),

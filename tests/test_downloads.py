@@ -32,7 +32,7 @@ CANARY = "CANARY-of-a-row"
 
 
 def many(connection: AppConnection, count: int) -> None:
-    """Have so many client secrets, a hundred of which end at the same time."""
+    """Have so many client secrets, 130 of which end at the same time."""
     now = timezone.now()
     WatchedSecret.objects.bulk_create(
         WatchedSecret(
@@ -41,7 +41,7 @@ def many(connection: AppConnection, count: int) -> None:
             app_id=APPLICATION_CLIENT_ID,
             key_id=uuid.uuid4(),
             name=f"n-{number}-{CANARY}",
-            expires_at=now + timedelta(days=1, minutes=number // 100),
+            expires_at=now + timedelta(days=1, minutes=number // 130),
             seen_at=now,
         )
         for number in range(count)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import html
 import io
 import itertools
 import re
@@ -15,13 +17,16 @@ import pytest
 import time_machine
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
 from django.core.signals import got_request_exception
 from django.db import DatabaseError
 from django.db import connection as database
+from django.db.models import Model
 from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.module_loading import import_string
 from django.views.debug import ExceptionReporter
 
 from infisical_azure import calendar_links
@@ -32,6 +37,7 @@ from .hostapp.host import add_member, make_organization, remove_member
 from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, TENANT
 
 pytestmark = pytest.mark.django_db
+BASE = import_string(settings.INFISICAL_AZURE["HOST"])
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
@@ -412,6 +418,23 @@ def test_link_of_who_may_no_longer_see_it_ends_for_good(
     calendar(make_link(browser))
 
 
+class RefusingHost(BASE):  # type: ignore[misc,valid-type]
+    """Tells members of other organizations that they are not let in."""
+
+    def get_organization(self, request: HttpRequest, key: str) -> Model:
+        raise PermissionDenied
+
+
+def test_link_is_not_found_where_the_host_refuses_its_creator(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    link = make_link(browser)
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.RefusingHost",
+    }  # fmt: skip
+    assert Client().get(link).status_code == 404
+
+
 def test_link_of_who_came_back_stays_dead_though_nobody_read_it(
     browser: Browser, connection: AppConnection
 ) -> None:
@@ -540,6 +563,28 @@ def test_token_is_in_no_frame_log_or_referrer(
     client.post(link)
     assert "Not Found" in caplog.text
     assert token not in caplog.text
+
+
+class FailingHost(BASE):  # type: ignore[misc,valid-type]
+    """Fails at what every page needs."""
+
+    def get_context_data(self, request: HttpRequest, organization: Model) -> dict[str, Any]:
+        raise RuntimeError
+
+
+def test_new_token_is_in_no_frame(
+    browser: Browser, connection: AppConnection, settings: Any
+) -> None:
+    settings.INFISICAL_AZURE = {
+        **settings.INFISICAL_AZURE, "HOST": "tests.test_expiring.FailingHost",
+    }  # fmt: skip
+    with pytest.raises(RuntimeError) as caught:
+        browser.post(browser.url("feed_add"))
+    report = ExceptionReporter(None, caught.type, caught.value, caught.tb).get_traceback_html()
+    assert "<Secret>" in html.unescape(report)
+    kept = Feed.objects.get().token_hash
+    texts = re.findall(r"(?=([\w-]{43}))", report)
+    assert kept not in {hashlib.sha256(text.encode()).hexdigest() for text in texts}
 
 
 def test_link_of_another_organization_is_another(

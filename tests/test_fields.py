@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
 from django.core import serializers
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import connection as database
@@ -16,9 +19,21 @@ from django.utils import timezone
 from fernet_fields import EncryptedTextField as PlainField
 
 from infisical_azure.exceptions import DecryptionError
-from infisical_azure.models import AccessToken, AppConnection, RefreshToken
+from infisical_azure.models import (
+    AccessToken,
+    AppConnection,
+    Authorization,
+    HeldSecret,
+    IssuedSecret,
+    IssuedValue,
+    RefreshToken,
+    RotatedSecret,
+    Rotation,
+)
 from infisical_azure.secret import Secret
 
+from .conftest import Browser
+from .hostapp.host import make_organization
 from .microsoft import TENANT
 
 pytestmark = pytest.mark.django_db
@@ -204,6 +219,100 @@ def test_ciphertext_of_a_plain_field_is_refused(connection: AppConnection) -> No
     overwrite(token, plain.fernet.encrypt(b"CANARY"))
     with pytest.raises(DecryptionError, match="moved"):
         AccessToken.objects.get().secret.reveal()
+
+
+# Rows that were given to another organization, connection or cloud
+
+
+@pytest.fixture
+def columns(browser: Browser, connection: AppConnection) -> dict[str, Callable[[], Any]]:
+    """Return how to read the secret of each encrypted column, by the name of its model."""
+    now = timezone.now()
+    make_token(connection)
+    RefreshToken.objects.create(connection=connection, secret=Secret("CANARY"))
+    common = {"connection": connection, "application_id": TENANT, "app_id": TENANT}
+    rotation = Rotation.objects.create(
+        **common, **dict.fromkeys(("interval", "lifetime", "overlap"), timedelta(days=1))
+    )
+    rotated = RotatedSecret.objects.create(rotation=rotation)
+    HeldSecret.objects.create(of=rotated, secret=Secret("CANARY"))
+    issued = IssuedSecret.objects.create(**common, user=browser.user, name="x", expires_at=now)
+    IssuedValue.objects.create(
+        of=issued, user=browser.user, secret=Secret("CANARY"), kept_until=now
+    )
+    Authorization.objects.create(
+        organization=connection.organization,
+        user=browser.user,
+        cloud=connection.cloud,
+        verifier=Secret("CANARY"),
+        tenant_id=TENANT,
+        expires_at=now,
+    )
+    sealed: tuple[Any, ...] = (AccessToken, RefreshToken, HeldSecret, IssuedValue)
+    return {
+        "Authorization": lambda: Authorization.objects.get().verifier,
+        **{model.__name__: model.objects.with_secret().get for model in sealed},
+    }
+
+
+def opened(read: Callable[[], Any]) -> str:
+    found = read()
+    return str(getattr(found, "secret", found).reveal())
+
+
+SEALED = ["Authorization", "AccessToken", "RefreshToken", "HeldSecret", "IssuedValue"]
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_secret_is_read_with_all_it_is_bound_to_in_one_query(
+    columns: dict[str, Callable[[], Any]], name: str, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(1):
+        assert opened(columns[name]).startswith("CANARY")
+
+
+@pytest.mark.parametrize("name", SEALED)
+@pytest.mark.parametrize("fact", ["organization", "cloud"])
+def test_row_of_a_connection_that_was_given_away_is_not_opened(
+    columns: dict[str, Callable[[], Any]], name: str, fact: str
+) -> None:
+    other = {"organization": make_organization("Thieves"), "cloud": "china"}[fact]
+    for model in (AppConnection, Authorization):
+        model._default_manager.update(**{fact: other})
+    with pytest.raises(DecryptionError, match="another organization, connection or cloud"):
+        opened(columns[name])
+
+
+@pytest.mark.parametrize("name", SEALED[1:])
+def test_row_that_was_given_to_another_connection_is_not_opened(
+    columns: dict[str, Callable[[], Any]], organization: Model, name: str
+) -> None:
+    thief = make_connection(organization, "two")
+    for model in (Rotation, IssuedSecret, AccessToken, RefreshToken):
+        model._default_manager.update(connection=thief)
+    with pytest.raises(DecryptionError, match="another organization, connection or cloud"):
+        opened(columns[name])
+
+
+def test_value_that_was_given_to_another_person_is_not_opened(
+    columns: dict[str, Callable[[], Any]],
+) -> None:
+    IssuedValue.objects.update(user=User.objects.create_user("thief"))
+    with pytest.raises(DecryptionError, match="moved"):
+        opened(columns["IssuedValue"])
+
+
+def test_claim_is_one_update_of_one_table(
+    columns: dict[str, Callable[[], Any]], django_assert_num_queries: Any
+) -> None:
+    """A second process would pass a condition that is in a subquery."""
+    rows = RefreshToken.objects.with_secret()
+    row = RefreshToken.objects.get()
+    with django_assert_num_queries(2) as queries:
+        assert rows.claim(row, timedelta(seconds=9)) is not None
+    (sql,) = [one["sql"] for one in queries.captured_queries if one["sql"].startswith("UPDATE")]
+    assert "SELECT" not in sql
+    assert "JOIN" not in sql
 
 
 # Keys

@@ -14,7 +14,8 @@ from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.connection import ConnectionDoesNotExist
 
 from infisical_azure import history
 from infisical_azure.exceptions import (
@@ -132,6 +133,32 @@ def test_one_attempt_has_one_entry_of_each_outcome(connection: AppConnection) ->
         record(Act.SECRET_ISSUED, connection, outcome=Outcome.BEGUN, attempt=attempt)
 
 
+@pytest.mark.parametrize("choice", [*Act, *Outcome])
+def test_act_and_outcome_have_words_for_people(choice: Any) -> None:
+    made_of_its_name = choice.name.replace("_", " ").title()
+    with translation.override("de"):
+        assert choice.label != made_of_its_name
+
+
+def test_end_that_failed_or_was_told_of_elsewhere_explains_nothing(
+    connection: AppConnection,
+) -> None:
+    elsewhere = AppConnection(pk=uuid.uuid4(), organization=connection.organization)
+    key = {"key_id": uuid.uuid4()}
+    secrets = connection.watched_secrets
+    secrets.create(**key, application_id=uuid.uuid4(), app_id=uuid.uuid4(), seen_at=timezone.now())
+    record(Act.SECRET_ISSUED, elsewhere, **key)
+    record(Act.SECRET_ISSUED, connection, outcome=Outcome.UNCERTAIN, **key)
+    entries = HistoryEntry.objects.issued_and_not_gone
+    assert list(entries(connection.pk, secrets.all())) == []
+    issued = record(Act.SECRET_ISSUED, connection, **key)
+    record(Act.SECRET_REMOVED, connection, outcome=Outcome.FAILED, **key)
+    record(Act.SECRET_REMOVED, elsewhere, **key)
+    assert list(entries(connection.pk, secrets.all())) == [issued]
+    record(Act.SECRET_REMOVED, connection, **key)
+    assert list(entries(connection.pk, secrets.all())) == []
+
+
 # Nothing changes it
 
 
@@ -154,6 +181,11 @@ def test_entry_can_be_neither_changed_nor_deleted(entry: HistoryEntry, change: A
     with pytest.raises(TypeError, match="append-only"), transaction.atomic():
         change(entry)
     assert facts(entry, "actor") == ("ada",)
+
+
+def test_entry_is_saved_in_the_database_that_is_wanted() -> None:
+    with pytest.raises(ConnectionDoesNotExist):
+        HistoryEntry(act=Act.FEED_ADDED, organization_id="1").save(using="elsewhere")
 
 
 def test_copy_can_not_overwrite_the_original(entry: HistoryEntry) -> None:

@@ -22,7 +22,15 @@ from infisical_azure.exceptions import TokenUnavailableError
 from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken, Rotation
 
 from .conftest import Browser
-from .microsoft import APPLICATION, CORRELATION, Microsoft, application, error
+from .microsoft import (
+    APPLICATION,
+    CORRELATION,
+    KEY_ID,
+    NEW_KEY,
+    Microsoft,
+    application,
+    error,
+)
 from .rotations import Azure, act, advance, later, url
 from .test_reconnect import reconnect
 from .test_rotation_pages import FORM
@@ -68,15 +76,16 @@ def test_connection_is_added_edited_reconnected_tested_and_removed(
         browser.post(browser.url("connection_test", made.pk))
     browser.post(browser.url("connection_remove", made.pk), {"name": "renamed"})
     assert not AppConnection.objects.exists()
-    assert told("connection_name", "name", "correlation_id", connection_id=made.pk) == [
+    assert told("connection_name", "name", "problem", connection_id=made.pk) == [
         ("connection-added", "done", "ada", "production", "", ""),
         ("connection-edited", "done", "ada", "renamed", "production", ""),
         ("connection-edited", "done", "ada", "renamed", "", ""),
         ("connection-reconnected", "done", "ada", "renamed", "", ""),
         ("connection-tested", "done", "ada", "renamed", "", ""),
-        ("connection-tested", "failed", "ada", "renamed", "", CORRELATION),
+        ("connection-tested", "failed", "ada", "renamed", "", "microsoft_unavailable"),
         ("connection-removed", "done", "ada", "renamed", "", ""),
     ]
+    assert HistoryEntry.objects.get(outcome="failed").correlation_id == CORRELATION
 
 
 def test_connection_that_could_not_be_saved_was_not_added(browser: Browser) -> None:
@@ -189,6 +198,54 @@ def test_connection_that_goes_with_its_organization(
 ) -> None:
     browser.organization.delete()
     assert told(connection_id=connection.pk)[1:] == [("connection-removed", "done", "")]
+
+
+# Client secrets that people issue and remove
+
+
+def test_client_secret_is_told_of_before_microsoft_is_asked_and_after(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    def told_so_far() -> list[str]:
+        attempts = HistoryEntry.objects.filter(act="secret-removed").order_by("pk")
+        return list(attempts.values_list("outcome", flat=True))
+
+    remove = browser.url("secret_remove", connection.pk, APPLICATION, KEY_ID)
+    refused = {"error": {"code": "Authorization_RequestDenied"}}
+    microsoft.fail("remove_password", 403, refused, **{"request-id": CORRELATION})
+    asked: list[list[str]] = []
+    microsoft.before["remove_password"] = lambda: asked.append(told_so_far())
+    browser.post(remove, {"name": "ci"})
+    microsoft.fail("remove_password", 204, "")
+    browser.post(remove, {"name": "ci"})
+    assert asked == [["begun"], ["begun", "failed", "begun"]]
+    columns = ("name", "application_name", "problem", "correlation_id")
+    assert told(*columns, act="secret-removed") == [
+        ("secret-removed", "begun", "ada", "ci", "Payroll Export", "", ""),
+        ("secret-removed", "failed", "ada", "ci", "Payroll Export", refused["error"]["code"],
+         CORRELATION),
+        ("secret-removed", "begun", "ada", "ci", "Payroll Export", "", ""),
+        ("secret-removed", "done", "ada", "ci", "Payroll Export", "", ""),
+    ]  # fmt: skip
+    entries = HistoryEntry.objects.filter(act="secret-removed").order_by("pk")
+    first, again, second, last = (entry.attempt for entry in entries)
+    assert first == again != second == last
+    assert {(str(entry.key_id), str(entry.application_id)) for entry in entries} == {
+        (KEY_ID, APPLICATION)
+    }
+
+
+def test_client_secret_that_is_issued_has_its_key_once_it_is_known(
+    browser: Browser, connection: AppConnection
+) -> None:
+    form = {"attempt": str(uuid.uuid4()), "name": "build server", "lifetime": "180"}
+    browser.post(browser.url("secret_add", connection.pk, APPLICATION), form)
+    key = uuid.UUID(NEW_KEY)
+    assert told("key_id", "name", act__startswith="secret-") == [
+        ("secret-issued", "begun", "ada", None, "build server"),
+        ("secret-issued", "done", "ada", key, "build server"),
+        ("secret-shown", "done", "ada", key, "build server"),
+    ]
 
 
 # Rotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.http import Http404
 from django.test import RequestFactory
@@ -68,6 +69,18 @@ def test_rights_from_one_group_let_nobody_act_in_another() -> None:
     elsewhere = User.objects.create_user("e")
     elsewhere.groups.add(theirs)
     assert answers(elsewhere, ours) == set()
+
+
+@pytest.mark.django_db
+def test_permission_of_another_app_with_the_same_name_is_another() -> None:
+    group = Group.objects.create(name="g")
+    foreign = Permission.objects.create(
+        codename="manage_rotations", content_type=ContentType.objects.get_for_model(Group)
+    )
+    group.permissions.add(foreign)
+    member = User.objects.create_user("m")
+    member.groups.add(group)
+    assert answers(member, group) == set()
 
 
 @pytest.mark.django_db

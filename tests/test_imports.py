@@ -46,16 +46,19 @@ MAY_IMPORT = {
     "templatetags": "",
     "": "",
     "models.history": "",
+    "models.sealed": "fields",
     "claims": "",
     "graph": "anew claims clouds exceptions secret text transport",
     "data_planes": "anew claims exceptions secret transport",
     "models.connections": "claims clouds conf exceptions models.explained permissions",
-    "models.tokens": "fields models.connections models.leases",
-    "models.rotations": "clouds conf fields models.connections models.explained models.leases",
     "models.authorizations": "clouds conf exceptions fields models.connections models.explained",
+    "models.tokens": "fields models.connections models.leases models.sealed",
+    "models.rotations": (
+        "clouds conf fields models.connections models.explained models.leases models.sealed"
+    ),
     "models.watched_secrets": "models.connections models.rotations",
     "timeline": "expiry models.watched_secrets",
-    "models.issued_secrets": "conf fields models.connections models.watched_secrets",
+    "models.issued_secrets": "conf fields models.connections models.sealed models.watched_secrets",
     "models": (
         "models.authorizations models.connections models.feeds models.history "
         "models.issued_secrets models.rotations models.tokens models.watched_secrets"
@@ -73,6 +76,8 @@ MAY_IMPORT = {
     "history": "conf exceptions models text",
     "news": "history models signals",
     "management.commands.infisical_azure_purge": "conf history",
+    "activity": "models paging",
+    "calendar_links": "conf history models",
     "keeping": "models",
     "outcomes": (
         "apart entra exceptions freshness health history keeping models pauses refusals signals"
@@ -94,7 +99,7 @@ MAY_IMPORT = {
     ),
     "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
-    "probe": "conf exceptions health models on_behalf problems resources tokens",
+    "probe": "conf exceptions health models on_behalf problems refusals resources tokens",
     "checks": "clouds conf delivery host models own_secret text",
     "credential": "conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
@@ -102,6 +107,9 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
+    "apps": "calendar_links checks logs news notices signals",
+    "removal": "exceptions models obstacles rotation",
+    "admin": "health history models obstacles own_secret removal",
     "limits": "conf exceptions models",
     "flow": (
         "clouds conf entra exceptions freshness graph history id_token limits models "
@@ -111,11 +119,6 @@ MAY_IMPORT = {
     "rotation_forms": "conf forms models",
     "callback": "conf exceptions flow history host models non_atomic permissions problems",
     "issuing": "applications conf exceptions graph history limits models",
-    "calendar_links": "conf history models",
-    "apps": "calendar_links checks logs news notices signals",
-    "removal": "exceptions models obstacles rotation",
-    "admin": "health history models obstacles own_secret removal",
-    "activity": "models paging",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
         "own_secret paging permissions probe problems refusals removal resources text"

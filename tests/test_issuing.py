@@ -141,7 +141,6 @@ def give(browser: Browser) -> None:
     IssuedValue.objects.create(
         of=IssuedSecret.objects.get(),
         user=browser.user,
-        organization=browser.organization,
         secret=CLIENT_SECRET,
         kept_until=timezone.now() + timedelta(seconds=30),
     )

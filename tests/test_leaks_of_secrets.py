@@ -127,7 +127,7 @@ def test_life_of_client_secrets_leaves_no_value_anywhere(
             response = browser.get(page)
             assert response.status_code == 200
             sinks.add_response(response)
-        for model, args in (("appconnection", [rotation.connection_id]), ("secretevent", [])):
+        for model, args in (("appconnection", [rotation.connection_id]), ("historyentry", [])):
             page = f"admin:infisical_azure_{model}_{'change' if args else 'changelist'}"
             sinks.add_response(staff.get(reverse(page, args=args)))
         watch.watch(rotation.connection)

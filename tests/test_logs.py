@@ -113,6 +113,14 @@ def test_it_is_cut_wherever_it_stands(message: Any, args: Any) -> None:
     assert "CANARY" not in shown(record)
 
 
+@pytest.mark.parametrize("name", ["django.server", "gunicorn.access", "uvicorn.access"])
+@pytest.mark.parametrize("uri", [FEED, f"{CALLBACK}?code=CANARY&state=CANARY"])
+def test_loggers_of_servers_cut_it_unasked(name: str, uri: str) -> None:
+    record = record_of('"%s" %s', (f"GET {uri} HTTP/1.1", 200))
+    assert logging.getLogger(name).filter(record)
+    assert "CANARY" not in record.getMessage()
+
+
 def test_calendar_links_are_made_and_removed_under_their_own_names() -> None:
     line = "POST /organization/7/app-connections/feeds/add/ HTTP/1.1 /app-connections/feeds/remove/"
     record = record_of("%s", (line,))

@@ -12,9 +12,15 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from infisical_azure import tokens, upkeep
+from infisical_azure import removal, tokens, upkeep
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
-from infisical_azure.models import AccessToken, AppConnection, Authorization, RefreshToken
+from infisical_azure.models import (
+    AccessToken,
+    AppConnection,
+    Authorization,
+    HistoryEntry,
+    RefreshToken,
+)
 from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_added, connection_reconnected
 
@@ -212,6 +218,18 @@ def test_connection_removed_at_microsoft(browser: Browser, connection: AppConnec
     sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
     connection.delete()
     assert browser.problem(browser.come_back(sent)) == "state_unrecognised"
+
+
+def test_connection_removed_while_the_code_is_redeemed(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    pk = connection.pk
+    during_the_next_request(microsoft, lambda: removal.remove(connection))
+    assert browser.problem(reconnect(browser, connection)) == "connection_removed"
+    assert not RefreshToken.objects.exists()
+    failed = HistoryEntry.objects.get(act="signed-in")
+    assert (failed.outcome, failed.problem) == ("failed", "connection_removed")
+    assert failed.connection_id == pk
 
 
 def test_reconnect_waits_for_the_operator(

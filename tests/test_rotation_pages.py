@@ -386,6 +386,8 @@ def test_name_of_a_rotation_is_no_name_for_another(
     page = browser.url("secret_add", rotation.connection_id, APPLICATION)
     form = {"name": "rotation x", "lifetime": "30", "attempt": str(rotation.pk)}
     assert "are for rotations" in browser.post(page, form).content.decode()
+    form["name"] = "\u200b\u200d"
+    assert "This field is required." in browser.post(page, form).content.decode()
 
 
 # Unattended

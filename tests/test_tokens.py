@@ -752,6 +752,27 @@ def test_refresh_in_the_background_that_has_just_been_done_is_not_repeated(
     assert RefreshToken.objects.get().lease_until is None
 
 
+@pytest.mark.django_db(transaction=True)
+def test_database_that_fails_before_anything_is_saved_leaves_no_lease(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_refreshtoken"') and '"secret" =' in sql:
+            raise OperationalError
+        return execute(sql, *args)
+
+    expire()
+    with database.execute_wrapper(fail), pytest.raises(OperationalError):
+        tokens.get_token(connection)
+    assert RefreshToken.objects.get().lease_until is None
+
+
+def test_connection_whose_refresh_token_is_lost_says_so(connection: AppConnection) -> None:
+    expire()
+    RefreshToken.objects.all().delete()
+    assert refused(connection).problem == "offline_access_missing"
+
+
 def test_cloud_that_was_disabled_leaves_no_lease(connection: AppConnection, settings: Any) -> None:
     RefreshToken.objects.update(due_at=timezone.now())
     settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "CLOUDS": ["china"]}

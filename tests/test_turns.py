@@ -42,6 +42,15 @@ def test_what_is_found_is_left_to_those_who_had_come_before() -> None:
         assert waiting.result() == "found"
 
 
+def test_patience_ends() -> None:
+    def second() -> object:
+        with in_turn("key", patience=0) as place:
+            return place.left
+
+    with ThreadPoolExecutor(1) as pool, in_turn("key"):
+        assert pool.submit(second).result() is None
+
+
 def test_fork_waits_for_no_thread_of_its_parent() -> None:
     with in_turn("key"):
         child = os.fork()

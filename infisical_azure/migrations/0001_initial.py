@@ -2,6 +2,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
 import infisical_azure.fields
+import infisical_azure.models.connections
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -48,7 +49,7 @@ class Migration(migrations.Migration):
                 ('watched_at', models.DateTimeField(editable=False, null=True, verbose_name='directory last read')),
                 ('watch_due_at', models.DateTimeField(db_index=True, editable=False, null=True)),
                 ('connected_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='connected by')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model, verbose_name='organization')),
+                ('organization', models.ForeignKey(on_delete=infisical_azure.models.connections.end_first, related_name='+', to=conf.organization_model, verbose_name='organization')),
             ],
             options={
                 'verbose_name': 'app connection',
@@ -106,7 +107,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(editable=False, null=True)),
                 ('fence', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('connection', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='refresh_token', serialize=False, to='infisical_azure.appconnection')),
-                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), null=True, verbose_name='refresh token')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'connection__organization_id', 'connection__cloud'), null=True, verbose_name='refresh token')),
                 ('expires_at', models.DateTimeField(null=True, verbose_name='expires')),
                 ('due_at', models.DateTimeField(db_index=True, null=True, verbose_name='next refresh')),
                 ('revoked_at', models.DateTimeField(null=True, verbose_name='refused since')),
@@ -125,7 +126,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('resource', models.CharField(max_length=256, verbose_name='resource')),
-                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('connection_id', 'resource'), verbose_name='access token')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('connection_id', 'resource', 'connection__organization_id', 'connection__cloud'), verbose_name='access token')),
                 ('scopes', models.JSONField(default=list, verbose_name='granted permissions')),
                 ('issued_at', models.DateTimeField(verbose_name='issued')),
                 ('refresh_at', models.DateTimeField(verbose_name='refreshed from')),
@@ -155,7 +156,7 @@ class Migration(migrations.Migration):
                 ('state_hash', models.CharField(max_length=64, unique=True)),
                 ('browser_hash', models.CharField(max_length=64)),
                 ('nonce_hash', models.CharField(max_length=64)),
-                ('verifier', infisical_azure.fields.EncryptedTextField(bound_to=('pk',))),
+                ('verifier', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'organization_id', 'cloud'))),
                 ('may_switch', models.BooleanField(default=False)),
                 ('app', models.CharField(max_length=64)),
                 ('name', models.CharField(max_length=64)),
@@ -191,7 +192,7 @@ class Migration(migrations.Migration):
             name='HeldSecret',
             fields=[
                 ('of', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='held', serialize=False, to='infisical_azure.rotatedsecret')),
-                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk',), verbose_name='client secret')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'of__rotation__connection_id', 'of__rotation__connection__organization_id', 'of__rotation__connection__cloud'), verbose_name='client secret')),
             ],
         ),
         migrations.CreateModel(
@@ -230,7 +231,7 @@ class Migration(migrations.Migration):
             name='IssuedValue',
             fields=[
                 ('of', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='value', serialize=False, to='infisical_azure.issuedsecret')),
-                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'user_id', 'organization_id'), verbose_name='client secret')),
+                ('secret', infisical_azure.fields.EncryptedTextField(bound_to=('pk', 'user_id', 'of__connection_id', 'of__connection__organization_id', 'of__connection__cloud'), verbose_name='client secret')),
                 ('kept_until', models.DateTimeField(db_index=True)),
             ],
             options={
@@ -286,7 +287,7 @@ class Migration(migrations.Migration):
                 ('place', models.CharField(max_length=64, verbose_name='vault or store')),
                 ('name', models.CharField(max_length=256, verbose_name='name')),
                 ('label', models.CharField(blank=True, max_length=256, verbose_name='label')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                ('delivered_at', models.DateTimeField(editable=False, null=True, verbose_name='delivered')),
                 ('refers_to', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='references', to='infisical_azure.destination', verbose_name='Key Vault secret')),
                 ('delivered', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='infisical_azure.rotatedsecret')),
                 ('rotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='destinations', to='infisical_azure.rotation')),
@@ -329,11 +330,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='feed',
             constraint=models.UniqueConstraint(fields=('organization', 'created_by'), name='infisical_azure_feed_once'),
-        ),
-        migrations.AddField(
-            model_name='issuedvalue',
-            name='organization',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=conf.organization_model),
         ),
         migrations.AddField(
             model_name='issuedvalue',

@@ -65,7 +65,7 @@ class Authorization(Explained):
     state_hash = models.CharField(max_length=64, unique=True)
     browser_hash = models.CharField(max_length=64)
     nonce_hash = models.CharField(max_length=64)
-    verifier = EncryptedTextField()
+    verifier = EncryptedTextField(bound_to=("pk", "organization_id", "cloud"))
     organization = models.ForeignKey(conf.organization_model, models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     #: The connection to reconnect; without one the round trip makes a new connection.
@@ -89,10 +89,15 @@ class Authorization(Explained):
     def __str__(self) -> str:
         return f"authorization {self.pk}"
 
-    def note_problem(self, code: str, fault: Fault | None) -> None:
-        """Remember how the round trip failed."""
+    def note_problem(self, code: str, fault: Fault | None) -> bool:
+        """
+        Remember how the round trip failed.
+
+        Return False where the row is gone: it ends with the connection to reconnect.
+        """
         self.explain(code, fault)
-        self.save(update_fields=self.EXPLANATION)
+        values = {name: getattr(self, name) for name in self.EXPLANATION}
+        return bool(type(self).objects.filter(pk=self.pk).update(**values))
 
     def find_cloud(self) -> Cloud:
         """Return the cloud; raise AuthorizationError when it has been disabled since."""

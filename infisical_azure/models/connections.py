@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.validators import RegexValidator
 from django.db import models, router, transaction
 from django.db.models import F, Max, Min, Q
+from django.db.models.deletion import Collector
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -58,6 +59,23 @@ class AppConnectionQuerySet(models.QuerySet["AppConnection"]):
         )
 
 
+def end_first(collector: Collector, field: Any, sub_objs: Any, using: str) -> None:
+    """
+    Delete connections with their organization, unless rotations are left (``on_delete``).
+
+    What those have begun in Azure would stay there, and nobody would replace what is in use.
+    """
+    kept = {row for one in sub_objs for row in one.rotations.all()}
+    if kept:
+        raise models.RestrictedError(
+            f"{len(kept)} rotations of client secrets belong to this organization. Call "
+            "infisical_azure.removal.remove_all(organization) before it is deleted: it ends them "
+            "in Azure, and says what has to wait.",
+            kept,
+        )
+    models.CASCADE(collector, field, sub_objs, using)
+
+
 class AppConnection(Explained):
     """An organization's standing access to one Azure directory."""
 
@@ -78,7 +96,7 @@ class AppConnection(Explained):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(
         conf.organization_model,
-        models.CASCADE,
+        end_first,
         related_name="+",
         verbose_name=_("organization"),
     )

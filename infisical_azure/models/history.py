@@ -52,7 +52,7 @@ class HistoryQuerySet(models.QuerySet["HistoryEntry"]):
     def purge(self) -> int:
         """Delete these entries, a thousand at a time, and return how many there were."""
         total = 0
-        rows = self.order_by("at").values_list("pk", flat=True)
+        rows = self.values_list("pk", flat=True)
         while chunk := list(rows[:_CHUNK]):
             total += HistoryEntry.objects.filter(pk__in=chunk)._raw_delete(self.db)
         return total

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import conf
 from ..fields import EncryptedTextField
 from .connections import AppConnection
+from .sealed import SealedQuerySet
 from .watched_secrets import WatchedSecret
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ class IssuedSecret(models.Model):
         return is_lost or self.state == self.State.UNCERTAIN
 
 
-class IssuedValueQuerySet(models.QuerySet["IssuedValue"]):
+class IssuedValueQuerySet(SealedQuerySet):
     """Values that are still shown to who asked for them."""
 
     def shown_to(self, user: User) -> IssuedValueQuerySet:
-        return self.filter(user=user, kept_until__gt=timezone.now()).select_related("of")
+        now = timezone.now()
+        return self.with_secret().filter(user=user, kept_until__gt=now).select_related("of")
 
     def purge(self) -> None:
         """Delete those whose minute is over."""
@@ -115,8 +117,16 @@ class IssuedValue(models.Model):
 
     of = models.OneToOneField(IssuedSecret, models.CASCADE, primary_key=True, related_name="value")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
-    organization = models.ForeignKey(conf.organization_model, models.CASCADE, related_name="+")
-    secret = EncryptedTextField(_("client secret"), bound_to=("pk", "user_id", "organization_id"))
+    secret = EncryptedTextField(
+        _("client secret"),
+        bound_to=(
+            "pk",
+            "user_id",
+            "of__connection_id",
+            "of__connection__organization_id",
+            "of__connection__cloud",
+        ),
+    )
     kept_until = models.DateTimeField(db_index=True)
 
     objects = IssuedValueQuerySet.as_manager()

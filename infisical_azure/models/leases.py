@@ -25,7 +25,9 @@ class LeasedQuerySet(models.QuerySet[Any]):
         only the key and the fence count: the rest of it may be older than the claim.
         """
         now, fence = timezone.now(), row.fence + 1
-        same = self.free(now).filter(pk=row.pk, fence=row.fence)
+        # Of this table alone: with a join Django would make it two queries.
+        rows: Any = self.model._default_manager.all()
+        same = rows.free(now).filter(pk=row.pk, fence=row.fence)
         if not same.update(lease_until=now + lease, fence=fence):
             return None
         return self.filter(pk=row.pk, fence=fence).first()

@@ -20,6 +20,7 @@ from ..fields import EncryptedTextField
 from .connections import AppConnection
 from .explained import Explained
 from .leases import Leased, LeasedQuerySet
+from .sealed import SealedQuerySet
 
 #: What the names of rotated client secrets begin with in Azure.
 MARK = "rotation "
@@ -177,7 +178,17 @@ class HeldSecret(models.Model):
     """The value of a client secret, from its issue until it is delivered everywhere."""
 
     of = models.OneToOneField(RotatedSecret, models.CASCADE, primary_key=True, related_name="held")
-    secret = EncryptedTextField(_("client secret"))
+    secret = EncryptedTextField(
+        _("client secret"),
+        bound_to=(
+            "pk",
+            "of__rotation__connection_id",
+            "of__rotation__connection__organization_id",
+            "of__rotation__connection__cloud",
+        ),
+    )
+
+    objects = SealedQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"value of {self.of_id}"
@@ -212,7 +223,7 @@ class Destination(models.Model):
     delivered = models.ForeignKey(
         RotatedSecret, models.SET_NULL, null=True, related_name="+", editable=False
     )
-    delivered_at = models.DateTimeField(_("delivered"), null=True)
+    delivered_at = models.DateTimeField(_("delivered"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("destination")

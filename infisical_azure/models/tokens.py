@@ -13,15 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from ..fields import EncryptedTextField
 from .connections import AppConnection, database
 from .leases import Leased, LeasedQuerySet
+from .sealed import SealedQuerySet
+
+_OWNER = ("connection__organization_id", "connection__cloud")
 
 
-class _SecretQuerySet(models.QuerySet[Any]):
-    def with_secret(self) -> Self:
-        """Read the ciphertext along, which is otherwise left in the database."""
-        return self.defer(None)
-
-
-class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[override]
+class RefreshTokenQuerySet(LeasedQuerySet, SealedQuerySet):  # type: ignore[override]
     """Refresh tokens, each refreshed by one process at a time."""
 
     def due(self, now: datetime) -> RefreshTokenQuerySet:
@@ -72,7 +69,7 @@ class RefreshTokenQuerySet(LeasedQuerySet, _SecretQuerySet):  # type: ignore[ove
             self.filter(pk__in=list(free)).update(next_try_at=until)
 
 
-class _SecretManager(models.Manager.from_queryset(_SecretQuerySet)):  # type: ignore[misc]
+class _SecretManager(models.Manager.from_queryset(SealedQuerySet)):  # type: ignore[misc]
     """Leave the ciphertext in the database until its attribute is touched."""
 
     def get_queryset(self) -> Any:
@@ -99,7 +96,7 @@ class RefreshToken(Leased):
     connection = models.OneToOneField(
         AppConnection, models.CASCADE, primary_key=True, related_name="refresh_token"
     )
-    secret = EncryptedTextField(_("refresh token"), null=True)
+    secret = EncryptedTextField(_("refresh token"), null=True, bound_to=("pk", *_OWNER))
     """None, as is its expiry, where Microsoft granted no access beyond the first hour."""
     expires_at = models.DateTimeField(_("expires"), null=True)
     due_at = models.DateTimeField(_("next refresh"), null=True, db_index=True)
@@ -126,7 +123,7 @@ class AccessToken(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     connection = models.ForeignKey(AppConnection, models.CASCADE, related_name="access_tokens")
     resource = models.CharField(_("resource"), max_length=256)
-    secret = EncryptedTextField(_("access token"), bound_to=("connection_id", "resource"))
+    secret = EncryptedTextField(_("access token"), bound_to=("connection_id", "resource", *_OWNER))
     scopes = models.JSONField(_("granted permissions"), default=list)
     issued_at = models.DateTimeField(_("issued"))
     refresh_at = models.DateTimeField(_("refreshed from"))

@@ -210,7 +210,7 @@ def test_pages_of_a_client_secret(adam: Person) -> None:
     expect(adam.heading("The connected account may not do this")).to_be_visible()
     look(adam.page)
     adam.link("Look at the application").click()
-    expect(adam.page.get_by_text("Issuing: refused")).to_be_visible()
+    expect(adam.page.get_by_text("Issue client secret: refused")).to_be_visible()
     look(adam.page)
 
 
@@ -227,7 +227,7 @@ def test_pages_of_a_rotation(adam: Person) -> None:
     adam.button("Start rotating").click()
     expect(adam.page.get_by_text("Works", exact=True)).to_be_visible()
     adam.button("Rotate now").click()
-    expect(adam.page.get_by_text("Superseded, still valid")).to_be_visible()
+    expect(adam.page.get_by_text("Superseded", exact=True)).to_be_visible()
     look(adam.page)
     adam.site.standin.assign_role("ada@contoso.com", "contoso-vault", "")
     adam.button("Rotate now").click()

@@ -1,4 +1,4 @@
-"""Processes that want tokens: ``python -m tests.faults.refreshers herd|one|dying ...``."""
+"""Processes that want tokens: ``python -m tests.faults.refreshers herd|rounds|one|dying``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import django
@@ -86,6 +86,41 @@ def herd(connection_id: str, threads: str) -> None:
             future.result()
 
 
+def rounds(connection_id: str, threads: str) -> None:
+    """Let many threads ask for three APIs at once, each time that a line is read."""
+    from django.db import connection as database
+    from django.db import transaction
+
+    from infisical_azure import tokens
+    from infisical_azure.exceptions import TokenUnavailableError
+    from infisical_azure.models import AppConnection
+    from infisical_azure.resources import Resource
+
+    count, resources = int(threads), list(Resource)
+    barrier = threading.Barrier(count)
+
+    def ask(number: int) -> str:
+        barrier.wait()
+        try:
+            # One of them is in the middle of something else.
+            with transaction.atomic() if number == 0 else nullcontext():
+                connection = AppConnection.objects.get(pk=connection_id)
+                tokens.get_token(connection, resources[number % 3])
+        except TokenUnavailableError as error:
+            return error.problem
+        return ""
+
+    def end(_: int) -> None:
+        barrier.wait()
+        database.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        report("ready")
+        while sys.stdin.readline() == "go\n":
+            report(list(pool.map(ask, range(count))))
+        list(pool.map(end, range(count)))
+
+
 def one(connection_id: str, stop_at_save: str = "") -> None:
     """Ask once; perhaps be stopped between Microsoft's reply and the commit."""
 
@@ -137,7 +172,7 @@ def refresh_for_ever(connection_id: str, say_reply_is_here: Callable[[], object]
 def main(name: str, *arguments: str) -> None:
     os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
     django.setup()
-    {"herd": herd, "one": one, "dying": dying}[name](*arguments)
+    {"herd": herd, "rounds": rounds, "one": one, "dying": dying}[name](*arguments)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from infisical_azure.exceptions import Reaction, TokenUnavailableError
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 
 from ..database import is_sqlite
+from ..held_tokens import expire
 from .crowd import connect, make_due, multiply, start
 
 #: What the processes here are given: TEST_TOTAL_TIMEOUT of a second, and 5 to spare.
@@ -65,9 +66,11 @@ def secrets_of(connection: AppConnection) -> tuple[str, str]:
 
 
 @contextmanager
-def started(count: int, *arguments: object) -> Iterator[list[subprocess.Popen[str]]]:
+def started(
+    count: int, *arguments: object, **environment: str
+) -> Iterator[list[subprocess.Popen[str]]]:
     """Start so many processes alike; none of them outlives the test."""
-    processes = [start(*arguments) for _ in range(count)]
+    processes = [start(*arguments, **environment) for _ in range(count)]
     try:
         yield processes
     finally:
@@ -120,6 +123,35 @@ def test_18_68_herd_on_an_expired_token_makes_one_request(
         if best <= 0.06:
             break
     assert best <= 0.06
+
+
+@pytest.mark.postgresql
+@pytest.mark.slow
+def test_18_no_refresh_token_is_used_twice(connection: AppConnection, standin: StandIn) -> None:
+    """64 callers in 4 processes want 3 APIs at once, 20 times, where reuse is detected."""
+    standin.detect_reuse()
+    # So much that a slow machine makes no request end early, which is then made again.
+    patient = {"TEST_TOTAL_TIMEOUT": "20"}
+    command = ("tests.faults.refreshers", "rounds", connection.pk, 16)
+    problems: list[str] = []
+    with started(4, *command, **patient) as processes:
+        for process in processes:
+            assert hear(process) == "ready"
+        for _ in range(20):
+            expire()
+            for process in processes:
+                say(process, "go")
+            for process in processes:
+                problems += hear(process)
+        for process in processes:
+            say(process, "bye")
+        for process in processes:
+            process.wait(timeout=30)
+    assert problems == [""] * 20 * 64
+    assert standin.double_uses() == 0
+    assert refreshes(standin) == 20 * 3
+    connection.refresh_from_db()
+    assert connection.status == "ready"
 
 
 @pytest.mark.postgresql

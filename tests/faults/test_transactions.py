@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.db import OperationalError, transaction
 from django.db import connection as database
-from django.db import transaction
+from django.db.backends.signals import connection_created
 from django.db.models import Model
+from django.utils import timezone
 
 from example_project.standin.client import StandIn
 from infisical_azure import keeping, tokens
@@ -16,6 +20,7 @@ from infisical_azure.exceptions import TokenUnavailableError
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 from infisical_azure.resources import Resource
 
+from ..database import is_sqlite
 from ..held_tokens import expire
 from .crowd import connect, make_due
 from .test_refresh import refreshes
@@ -155,4 +160,110 @@ def test_connection_that_the_caller_has_just_made(
         )
         token = tokens.get_token(made)
     assert tokens.get_token(made).reveal() == token.reveal()
+    assert refreshes(standin) == 1
+
+
+# Where the caller's locks are not all
+
+
+@contextmanager
+def watching_other_threads(watch: Callable[..., Any]) -> Iterator[None]:
+    """See each statement on the database connections that other threads open."""
+
+    def install(connection: Any, **kwargs: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            connection.execute_wrappers.append(watch)
+
+    connection_created.connect(install)
+    try:
+        yield
+    finally:
+        connection_created.disconnect(install)
+
+
+@pytest.fixture
+def side_by_side(connection: AppConnection) -> None:
+    """Let a second database connection write while the first one only reads."""
+    if is_sqlite():
+        with database.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode = wal")
+
+
+def is_save_of(what: str, sql: str) -> bool:
+    begins = f'UPDATE "infisical_azure_{what}" SET'
+    return sql.startswith(begins) and ('"secret" =' in sql or '"lease_until" = NULL' in sql)
+
+
+@pytest.mark.usefixtures("side_by_side")
+def test_new_refresh_token_that_is_locked_by_another_is_saved_later(
+    connection: AppConnection, standin: StandIn
+) -> None:
+    seen: list[Any] = []
+    failed: list[str] = []
+
+    def fail_at_first(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
+        seen.append(context["connection"])
+        # Only where it is tried at once, and not where it is tried again.
+        if is_save_of("refreshtoken", sql) and seen[-1] is seen[0]:
+            failed.append(sql)
+            raise OperationalError
+        return execute(sql, params, many, context)
+
+    before = RefreshToken.objects.get().secret
+    with watching_other_threads(fail_at_first):
+        in_transaction(lambda: tokens.get_token(connection), rolls_back=False)
+        keeping.settle(connection.pk)
+    assert len(failed) == 3
+    assert RefreshToken.objects.get().secret.reveal() != before.reveal()
+    assert refreshes(standin) == 1
+    RefreshToken.objects.update(lease_until=None)  # As it will be when it has run out.
+    check_that_all_is_well(connection, standin)
+
+
+@pytest.mark.usefixtures("side_by_side")
+def test_new_refresh_token_that_can_not_be_saved_at_all_is_told(
+    connection: AppConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        raise OperationalError
+
+    with watching_other_threads(fail):
+        keeping.keep(connection.pk, 0, {"failures": 1})
+        keeping.settle(connection.pk)
+    assert f"The new refresh token of {connection.pk} was not saved: OperationalError." in [
+        record.message for record in caplog.records
+    ]
+    assert RefreshToken.objects.get().failures == 0
+
+
+@pytest.mark.usefixtures("side_by_side")
+@pytest.mark.parametrize("overtaken", ["before it is left", "before it is saved"])
+def test_caller_saves_nothing_of_a_grant_that_was_replaced_meanwhile(
+    connection: AppConnection, standin: StandIn, overtaken: str
+) -> None:
+    before = AccessToken.objects.get().secret
+    failed: list[str] = []
+
+    def be_reconnected(execute: Any, sql: str, *args: Any) -> Any:
+        if is_save_of("accesstoken", sql):
+            failed.append(sql)
+            raise OperationalError
+        if len(failed) == 1 and is_save_of("refreshtoken", sql):
+            failed.append("")
+            if overtaken == "before it is left":
+                RefreshToken.objects.overtake(connection)
+            else:
+                AppConnection.objects.update(connected_at=timezone.now())
+        return execute(sql, *args)
+
+    def work() -> None:
+        if overtaken == "before it is left":
+            with pytest.raises(TokenUnavailableError):
+                tokens.get_token(connection)
+        else:
+            assert tokens.get_token(connection).reveal()
+
+    with watching_other_threads(be_reconnected):
+        in_transaction(work, rolls_back=False)
+    assert AccessToken.objects.get().secret.reveal() == before.reveal()
     assert refreshes(standin) == 1
