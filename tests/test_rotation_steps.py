@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from infisical_azure.models import Rotation
-from infisical_azure.rotation_steps import lease
+from infisical_azure.graph import ClientSecret
+from infisical_azure.models import HeldSecret, RotatedSecret, Rotation
+from infisical_azure.rotation_steps import _is_orphan, due_after, lease
 from infisical_azure.signals import rotation_recovered, secret_rotated
 
 from .microsoft import Microsoft
@@ -106,3 +108,180 @@ def test_failures_are_counted_anew_after_a_success(
         assert rotation.wake_at - timezone.now() < timedelta(minutes=1)
         assert rotation.failing_since is not None
         assert timezone.now() - rotation.failing_since < DAY
+
+
+# Times
+
+
+def test_each_step_notes_its_time_and_clears_what_is_over(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        begun = timezone.now()
+        for kind in ("add_password", "proof", "vault_set"):
+            act = microsoft.before.get(kind, bool)
+            microsoft.before[kind] = lambda act=act: (act(), clock.shift(1))  # type: ignore[misc]
+        advance(rotation)
+        secret = rotation.secrets.get()
+        ended = begun + timedelta(seconds=7)
+        assert timezone.now() == ended
+        assert (secret.asked_at, secret.issued_at) == (None, begun)
+        assert secret.expires_at is not None
+        assert abs(secret.expires_at - begun - rotation.lifetime) < timedelta(seconds=1)
+        assert secret.proven_at == secret.offered_at == begun + timedelta(seconds=6)
+        assert (secret.delivered_at, secret.retire_at, secret.removed_at) == (ended, None, None)
+        assert rotation.destinations.get().delivered == secret
+        assert rotation.destinations.get().delivered_at == ended
+        assert rotation.due_at == rotation.wake_at == ended + rotation.interval
+        clock.move_to(rotation.due_at)
+        advance(rotation)
+        secret.refresh_from_db()
+        current = rotation.secrets.get(state="current")
+        assert secret.retire_at == current.delivered_at + rotation.overlap
+        assert rotation.wake_at == secret.retire_at
+        clock.move_to(secret.retire_at)
+        advance(rotation)
+        secret.refresh_from_db()
+        assert (secret.state, secret.removed_at) == ("removed", timezone.now())
+        assert rotation.wake_at == rotation.due_at
+        assert rotation.sweep_at is None
+    assert not HeldSecret.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("days", "expires_in", "due_in"),
+    [
+        ((30, 90, 2), 90, 30),  # In time: after the interval.
+        ((30, 90, 2), 40, 9),  # Late: overlap and half of what there is to spare are left.
+        ((30, 90, 2), 25, 1 / 24),  # Too late: at once, or nearly.
+        ((30, 90, 2), None, 30),
+        ((30, 32, 2), 90, 30),
+    ],
+)
+def test_next_one_is_due_while_there_is_time_to_deliver_it(
+    days: tuple[int, int, int], expires_in: int | None, due_in: float
+) -> None:
+    interval, lifetime, overlap = (timedelta(days=number) for number in days)
+    rotation = Rotation(interval=interval, lifetime=lifetime, overlap=overlap)
+    now = timezone.now()
+    expires_at = None if expires_in is None else now + timedelta(days=expires_in)
+    secret = RotatedSecret(rotation=rotation, expires_at=expires_at)
+    assert due_after(rotation, secret, now) == now + timedelta(days=due_in)
+
+
+def test_shortest_interval_is_a_minute() -> None:
+    rotation = Rotation(
+        interval=timedelta(seconds=1), lifetime=timedelta(days=90), overlap=timedelta(days=1)
+    )
+    secret, now = RotatedSecret(rotation=rotation), timezone.now()
+    assert due_after(rotation, secret, now) == now + timedelta(minutes=1)
+
+
+# What is ours
+
+
+@pytest.mark.parametrize(
+    ("found", "ours", "is_orphan"),
+    [
+        ({}, None, False),
+        ({}, {}, True),
+        ({"starts_at": None}, {}, False),
+        ({}, {"issued_at": 0}, True),
+        ({}, {"issued_at": 1}, True),
+        ({}, {"issued_at": -1}, False),
+        ({"key_id": 1}, {"key_id": 1, "state": "current"}, False),
+        ({"key_id": 1}, {"key_id": 1, "state": "removed"}, True),
+        ({"key_id": 1}, {"key_id": 2, "state": "removed", "issued_at": -1}, False),
+    ],
+)
+def test_orphans_are_what_nobody_knows_the_value_of(
+    found: dict[str, Any], ours: dict[str, Any] | None, is_orphan: bool
+) -> None:
+    now, keys = timezone.now(), [uuid.uuid4() for _ in range(3)]
+    seen = ClientSecret(
+        key_id=keys[found.get("key_id", 0)],
+        name="rotation",
+        hint="",
+        starts_at=found.get("starts_at", now),
+        expires_at=None,
+    )
+    row = None
+    if ours is not None:
+        number = ours.get("issued_at")
+        row = RotatedSecret(
+            key_id=keys[ours["key_id"]] if "key_id" in ours else None,
+            state=ours.get("state", "issued"),
+            issued_at=None if number is None else now + timedelta(seconds=number),
+        )
+    assert _is_orphan(seen, row) is is_orphan
+
+
+def test_lost_answer_is_settled_after_a_minute_and_swept_for_after_a_quarter_of_an_hour(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    azure.loses, azure.is_shown = 1, False
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        asked_at = timezone.now()
+        advance(rotation, "failed")
+        assert rotation.secrets.get().asked_at == asked_at
+        clock.shift(30)
+        advance(rotation, "waiting")
+        assert rotation.wake_at == asked_at + timedelta(seconds=60)
+        clock.move_to(rotation.wake_at)
+        advance(rotation)
+        assert states(rotation) == ["current"]
+        assert rotation.sweep_at == timezone.now() + timedelta(minutes=15)
+        assert rotation.wake_at == rotation.sweep_at
+        azure.is_shown = True
+        assert len(azure.ours) == 2
+        clock.move_to(rotation.sweep_at)
+        advance(rotation)
+        assert rotation.sweep_at is None
+        assert rotation.wake_at == rotation.due_at
+    assert azure.ours == [str(rotation.secrets.get().key_id)]
+
+
+def test_refusal_to_issue_is_no_lost_answer(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("add_password", 403, {"error": {"code": "Authorization_RequestDenied"}})
+    advance(rotation, "failed")
+    assert rotation.secrets.get().asked_at is None
+    del microsoft.override["add_password"]
+    advance(rotation)
+    assert rotation.sweep_at is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_noted"), [(403, False), (400, False), (503, True), (408, True)]
+)
+def test_what_may_have_arrived_is_noted_and_what_was_refused_is_not(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int, is_noted: bool
+) -> None:
+    microsoft.fail("vault_set", status, {"error": {"code": "Forbidden"}})
+    advance(rotation, "failed")
+    assert (rotation.secrets.get().offered_at is not None) is is_noted
+
+
+def test_missing_one_is_looked_for_when_it_must_be_visible(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    advance(rotation)
+    with time_machine.travel(timezone.now() + timedelta(days=31), tick=False) as clock:
+        advance(rotation)
+        current = rotation.secrets.get(state="current")
+        retiring = rotation.secrets.get(state="retiring")
+        assert current.issued_at is not None
+        RotatedSecret.objects.filter(pk=retiring.pk).update(retire_at=timezone.now())
+        azure.secrets = [one for one in azure.secrets if one["keyId"] != str(current.key_id)]
+        advance(rotation, "waiting")
+        assert rotation.wake_at == current.issued_at + timedelta(minutes=15)
+        assert rotation.missed_at is None
+        clock.move_to(rotation.wake_at)
+        advance(rotation, "failed")
+        assert rotation.problem == "current_secret_missing"
+        assert rotation.due_at == timezone.now()
+        assert rotation.missed_at is None
+        current.refresh_from_db()
+        assert current.expires_at == timezone.now()
+    assert str(retiring.key_id) in azure.ours
