@@ -75,7 +75,7 @@ def test_token_is_left_alone_for_half_a_minute_at_least() -> None:
 
 def unavailable(reaction: Reaction) -> TokenUnavailableError:
     return TokenUnavailableError(
-        connection_id=uuid.uuid4(), reaction=reaction, problem="x", correlation_id="", retry_at=None
+        connection_id=uuid.UUID(int=1), reaction=reaction, problem="x", correlation_id="", retry_at=None
     )
 
 

@@ -32,7 +32,7 @@ TABLE = {
     "models.rotations": "rotation rotation_pages destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
-SAMPLE = 28
+SAMPLE = 18
 
 
 def files_of(module: str) -> tuple[str, ...]:
