@@ -10,11 +10,13 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from infisical_azure import rotation as engine
 from infisical_azure.graph import ClientSecret
-from infisical_azure.models import HeldSecret, RotatedSecret, Rotation
-from infisical_azure.rotation_steps import _is_orphan, due_after, lease
+from infisical_azure.models import HeldSecret, HistoryEntry, RotatedSecret, Rotation
+from infisical_azure.rotation_steps import _is_orphan, _retire_at, due_after, lease
 from infisical_azure.signals import rotation_recovered, secret_rotated
 
+from .conftest import Browser
 from .microsoft import Microsoft
 from .rotations import DAY, Azure, advance, later, listen, states
 
@@ -177,7 +179,73 @@ def test_shortest_interval_is_a_minute() -> None:
     assert due_after(rotation, secret, now) == now + timedelta(minutes=1)
 
 
+@pytest.mark.parametrize(
+    ("expires_in", "retires_in"), [(None, 2), (90, 2), (1, 1), (-1, 2)], ids=str
+)
+def test_overlap_ends_with_the_client_secret_itself(
+    expires_in: int | None, retires_in: int
+) -> None:
+    now = timezone.now()
+    expires_at = None if expires_in is None else now + expires_in * DAY
+    old = RotatedSecret(expires_at=expires_at)
+    assert _retire_at(old, now + 2 * DAY) == now + retires_in * DAY
+
+
 # What is ours
+
+
+def test_value_of_another_rotation_is_not_taken(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    other = Rotation.objects.get()
+    other.pk = other.application_id = uuid.uuid4()
+    other.save(force_insert=True)
+    HeldSecret.objects.create(of=other.secrets.create(state="issued"), secret="CANARY~another's")
+    microsoft.fail("vault", 503, "<html>")
+    advance(rotation, "failed")
+    HeldSecret.objects.filter(of__rotation=rotation).delete()
+    del microsoft.override["vault"]
+    advance(rotation)
+    assert microsoft.count("vault_set") == 1
+    (put,) = [request for kind, request in microsoft.requests if kind == "vault_set"]
+    assert b"another" not in put.body
+    assert states(rotation) == ["retiring", "current"]
+
+
+def test_one_whose_answer_was_lost_is_replaced_as_soon_as_it_is_removed(
+    rotation: Rotation, azure: Azure
+) -> None:
+    azure.loses = 1
+    with time_machine.travel(timezone.now(), tick=False) as clock:
+        advance(rotation, "failed")
+        clock.shift(5)
+        advance(rotation)
+    assert states(rotation) == ["current"]
+    assert azure.ours == [str(rotation.secrets.get().key_id)]
+
+
+def test_one_that_is_refused_and_not_seen_is_given_up_after_a_quarter_of_an_hour(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215] * 99
+    advance(rotation, "waiting")
+    azure.is_shown = False
+    with later(minutes=12):
+        advance(rotation, "failed")
+        assert states(rotation) == ["issued"]
+    with later(minutes=16):
+        advance(rotation, "waiting")
+        assert states(rotation) == ["removed", "issued"]
+
+
+def test_history_tells_which_one_was_made_and_removed(
+    rotation: Rotation, azure: Azure, browser: Browser
+) -> None:
+    engine.rotate_now(rotation, browser.user)
+    advance(rotation)
+    secret = rotation.secrets.get()
+    told = HistoryEntry.objects.filter(key_id=secret.key_id, name=secret.marker)
+    assert {entry.actor for entry in told} == {"ada"}
 
 
 @pytest.mark.parametrize(
