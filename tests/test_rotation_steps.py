@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
+from infisical_azure.exceptions import (
+    DecryptionError,
+    DeliveryError,
+    Fault,
+    RemoteError,
+    UnavailableError,
+    UnforeseenError,
+)
 from infisical_azure.graph import ClientSecret
 from infisical_azure.models import HeldSecret, HistoryEntry, RotatedSecret, Rotation
+from infisical_azure.rotation import _code_of
 from infisical_azure.rotation_steps import _is_orphan, _retire_at, due_after, lease
-from infisical_azure.signals import rotation_recovered, secret_rotated
+from infisical_azure.signals import rotation_failed, rotation_recovered, secret_rotated
 
 from .conftest import Browser
 from .microsoft import Microsoft
@@ -110,6 +120,55 @@ def test_failures_are_counted_anew_after_a_success(
         assert rotation.wake_at - timezone.now() < timedelta(minutes=1)
         assert rotation.failing_since is not None
         assert timezone.now() - rotation.failing_since < DAY
+
+
+def test_pause_grows_to_an_hour_and_no_further(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.fail("vault", 503, "<html>")
+    for failures, seconds in ((0, 30), (3, 240), (30, 3600)):
+        Rotation.objects.update(failures=failures, wake_at=timezone.now())
+        with time_machine.travel(timezone.now(), tick=False):
+            advance(rotation, "failed")
+            left = (rotation.wake_at - timezone.now()).total_seconds()
+        assert seconds <= left <= seconds * 1.2
+
+
+def test_resumed_rotation_is_told_of_anew(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    heard = listen(rotation_failed)
+    microsoft.fail("vault", 403, {"error": {"code": "Forbidden"}})
+    advance(rotation, "failed")
+    advance(rotation, "failed")
+    assert len(heard) == 1
+    with later(minutes=1):
+        engine.pause(rotation)
+        engine.resume(rotation)
+        rotation.refresh_from_db()
+        assert (rotation.is_paused, rotation.wished_at) == (False, rotation.wake_at)
+        advance(rotation, "failed")
+    assert len(heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (UnavailableError(Fault(service="Azure Key Vault")), "destination_unavailable"),
+        (UnavailableError(Fault(service="Azure App Configuration")), "destination_unavailable"),
+        (UnavailableError(Fault(service="Microsoft Graph")), "microsoft_unavailable"),
+        (UnavailableError(Fault(service="Microsoft Graph", http_status=429)), "throttled"),
+        (RemoteError(Fault(service="Microsoft Graph", error="Forbidden")), "Forbidden"),
+        (RemoteError(Fault(service="Microsoft Graph")), "graph_refused"),
+        (DeliveryError("x"), "delivery_failed"),
+        (DecryptionError("x"), "decryption_failed"),
+        (ImproperlyConfigured("x"), "operator_setup"),
+        (UnforeseenError("x"), "unforeseen"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_failures_have_codes(failure: Any, code: str) -> None:
+    assert _code_of(failure) == code
 
 
 # Times

@@ -12,8 +12,8 @@ TABLE = {
     "transport": "entra",
     "tokens": "credential",
     "freshness": "tokens throttling",
-    "refreshing": "tokens reconnect upkeep",
-    "outcomes": "tokens throttling upkeep",
+    "refreshing": "tokens reconnect",
+    "outcomes": "tokens throttling",
     "refusals": "tokens refused_apis",
     "pauses": "throttling",
     "health": "tokens refused_apis",
@@ -26,9 +26,9 @@ TABLE = {
     "rotation_steps": "rotation wishes destinations delivery history_acts",
     "models.history": "history_acts watch",
     "models.leases": "rotation_steps outcomes",
-    "models.tokens": "upkeep reconnect throttling",
+    "models.tokens": "refresh_tokens reconnect throttling",
     "models.authorizations": "refusals",
-    "models.connections": "tokens views reconnect watch",
+    "models.connections": "reconnect",
     "models.rotations": "rotation rotation_pages destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
