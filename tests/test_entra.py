@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import pytest
 from django.utils import timezone
 
-from infisical_azure import entra
+from infisical_azure import entra, transport
 from infisical_azure.clouds import BUILT_IN, CHINA, PUBLIC
 from infisical_azure.exceptions import Fault, Reaction, RemoteError, UnavailableError
 from infisical_azure.secret import Secret
@@ -127,7 +128,73 @@ def test_http_endpoint_is_refused_unless_told_otherwise(microsoft: Microsoft) ->
     assert microsoft.requests == []
 
 
+@pytest.mark.parametrize(
+    ("codes", "kept"),
+    [([99_999_999], 99_999_999), ([10**8], None), ([0], None), ([-5], None), (["7"], None)],
+)
+def test_number_is_kept_where_it_is_one(
+    microsoft: Microsoft, codes: list[Any], kept: int | None
+) -> None:
+    body = {"error": "invalid_grant", "error_codes": codes}
+    assert refusal(microsoft, 400, body).fault.aadsts == kept
+
+
+def test_verifier_is_as_long_as_it_may_be_and_never_the_same() -> None:
+    verifiers = [entra.new_verifier().reveal() for _ in range(10)]
+    assert len(set(verifiers)) == 10
+    assert all(43 <= len(verifier) <= 128 for verifier in verifiers)
+
+
+def test_administrator_is_asked_to_approve_all_of_graph() -> None:
+    url = urlsplit(entra.admin_consent_url(PUBLIC, UUID(TENANT), CLIENT))
+    assert parse_qs(url.query) == {
+        "client_id": [CLIENT.client_id],
+        "scope": ["https://graph.microsoft.com/.default"],
+        "redirect_uri": ["https://site.example/callback"],
+    }
+
+
+# Client secrets of applications
+
+
+def prove() -> None:
+    entra.prove(PUBLIC, UUID(TENANT), UUID(CLIENT.client_id), Secret("CANARY~of the application"))
+
+
+def test_proof_is_a_sign_in_of_the_application_itself(microsoft: Microsoft) -> None:
+    prove()
+    ((kind, request),) = microsoft.requests
+    assert kind == "proof"
+    assert request.url == f"https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"
+    assert parse_qs(request.body) == {
+        "grant_type": ["client_credentials"],
+        "client_id": [CLIENT.client_id],
+        "client_secret": ["CANARY~of the application"],
+        "scope": ["https://graph.microsoft.com/.default"],
+    }
+    microsoft.proofs = [7000215]
+    with pytest.raises(RemoteError) as caught:
+        prove()
+    assert (caught.value.fault.error, caught.value.fault.aadsts) == ("invalid_client", 7000215)
+
+
+def test_proof_takes_no_connection_that_is_kept(microsoft: Microsoft) -> None:
+    """Over the same connection it would be the same of Entra's servers that answers."""
+    transport.keep_alive()
+    try:
+        prove()
+        assert not transport._kept.adapters
+        redeem()
+        assert transport._kept.adapters
+    finally:
+        transport.let_go()
+
+
 # Tenants
+
+
+def test_tenant_that_no_cloud_knows_is_in_none(microsoft: Microsoft) -> None:
+    assert entra.find_cloud_of("contoso.com", apart_from=PUBLIC) is None
 
 
 def test_domain_is_resolved_to_its_tenant(microsoft: Microsoft) -> None:

@@ -297,6 +297,14 @@ def test_keys_that_can_not_be_read_are_passed_over(validate: Any, microsoft: Mic
     assert validate()
 
 
+@pytest.mark.parametrize("absent", ["use", "issuer"])
+def test_key_without_a_restriction_is_used(
+    validate: Any, microsoft: Microsoft, absent: str
+) -> None:
+    microsoft.keys = [{name: value for name, value in jwk(KEY).items() if name != absent}]
+    assert validate()
+
+
 def test_rotated_key_is_found_at_once(validate: Any, microsoft: Microsoft) -> None:
     assert validate()
     microsoft.keys = [jwk(OTHER_KEY, "key-2")]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
 from django.utils import timezone
 
 from infisical_azure.models import Rotation
@@ -40,6 +41,21 @@ def test_claim_takes_this_row_alone(rotation: Rotation, others: list[Rotation]) 
         assert mine.pk == rotation.pk
         assert facts(rotation) == (mine.fence, timezone.now() + LEASE)
     assert [facts(other) for other in others] == [(0, None), (0, None)]
+    assert [Rotation.objects.claim(other, LEASE).pk for other in others] == [
+        other.pk for other in others
+    ]
+
+
+def test_claim_that_is_overtaken_before_the_row_is_read_is_none(rotation: Rotation) -> None:
+    def overtake(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith("SELECT"):
+            rows = "UPDATE infisical_azure_rotation SET fence = fence + 1"
+            execute(rows, (), *args[1:])
+        return execute(sql, *args)
+
+    with database.execute_wrapper(overtake):
+        assert Rotation.objects.claim(rotation, LEASE) is None
+    assert facts(rotation)[0] == 2
 
 
 def test_claim_that_another_has_overtaken_is_refused_though_the_row_is_free(

@@ -73,9 +73,16 @@ def test_token_is_left_alone_for_half_a_minute_at_least() -> None:
     assert pause_of_token(0, long, longest=HALF_AN_HOUR) == timedelta(minutes=2)
 
 
+NOBODY = uuid.UUID(int=1)
+
+
 def unavailable(reaction: Reaction) -> TokenUnavailableError:
     return TokenUnavailableError(
-        connection_id=uuid.uuid4(), reaction=reaction, problem="x", correlation_id="", retry_at=None
+        connection_id=uuid.UUID(int=1),
+        reaction=reaction,
+        problem="x",
+        correlation_id="",
+        retry_at=None,
     )
 
 

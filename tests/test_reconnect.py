@@ -167,6 +167,19 @@ def test_reconnect_is_told_once_it_is_saved_and_not_before(
     assert [news["connection"] for news in heard] == [connection]
 
 
+@pytest.mark.parametrize(
+    ("tenant", "sent"), [(TENANT, '{"access_token":{"x":1}}'), (OTHER_TENANT, None)]
+)
+def test_what_must_be_proven_is_asked_of_the_same_tenant_alone(
+    browser: Browser, connection: AppConnection, tenant: str, sent: str | None
+) -> None:
+    AppConnection.objects.update(claims='{"access_token":{"x":1}}')
+    url = browser.url("connection_reconnect", connection.pk)
+    response = browser.post(url, {"tenant": tenant, "may_switch": "on"})
+    query = parse_qs(urlsplit(response.context["authorization_url"]).query)
+    assert query.get("claims", [None])[0] == sent
+
+
 def test_problem_page_leads_back_to_the_reconnect_form(
     browser: Browser, connection: AppConnection
 ) -> None:

@@ -174,9 +174,27 @@ def test_connection_is_kept_alive_where_that_is_asked_for(peer: Peer, kept_alive
 def test_connection_that_was_kept_alive_has_its_deadline(peer: Peer, kept_alive: None) -> None:
     peer.script = lambda n: [OK, 0.3, HEAD, *([b"X-Drip: 1\r\n", 0.1] * 60)]
     fetch(peer)
+    began = time.monotonic()
     with pytest.raises(UnavailableError, match="timeout"):
         fetch(peer)
+    assert time.monotonic() - began < 3
     assert peer.connections == 1
+
+
+def test_session_closes_its_connections_unless_the_thread_keeps_them(peer: Peer) -> None:
+    with transport.BoundedSession("Peer") as session:
+        pool = session.get_adapter(peer.url).poolmanager
+        session.get(peer.url)
+        assert len(pool.pools) == 1
+    assert len(pool.pools) == 0
+
+
+def test_session_apart_has_connections_of_its_own(peer: Peer, kept_alive: None) -> None:
+    peer.script = lambda n: [OK, 0.3, OK, 0.3]
+    for is_apart in (False, False, True, True):
+        with transport.BoundedSession("Peer", is_apart=is_apart) as session:
+            session.get(peer.url)
+    assert peer.connections == 3
 
 
 @contextmanager

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from .trial import ROOT
 
-#: The names of the files of tests, without the `test_`.
+#: The files of tests, without `test_`, beside the one that is named like the module.
 TABLE = {
-    "flow": "connect reconnect refusals views history_acts",
+    "flow": "connect reconnect refusals limits history_acts",
     "callback": "connect reconnect refusals history_acts",
-    "id_token": "id_token refusals tokens",
-    "transport": "transport entra refusals",
-    "tokens": "tokens credential reconnect upkeep",
-    "freshness": "tokens reconnect",
-    "refreshing": "tokens reconnect upkeep",
-    "outcomes": "tokens reconnect upkeep",
-    "refusals": "tokens refusals watch",
-    "pauses": "tokens rotation upkeep",
-    "health": "tokens upkeep watch",
-    "entra": "entra connect tokens refusals",
-    "credential": "credential",
-    "applications": "applications expiring history_acts",
-    "history": "history history_acts",
-    "delivery": "destinations rotation wishes checks",
-    "rotation": "rotation wishes destinations history_acts",
-    "rotation_steps": "rotation wishes destinations history_acts",
-    "models.history": "history history_acts watch",
-    "models.leases": "tokens rotation wishes",
-    "models.tokens": "tokens upkeep fields",
-    "models.authorizations": "connect reconnect refusals views",
-    "models.connections": "tokens views reconnect watch",
-    "models.rotations": "rotation rotation_pages wishes destinations",
+    "id_token": "refreshed_identity",
+    "transport": "entra",
+    "tokens": "credential",
+    "freshness": "tokens throttling",
+    "refreshing": "tokens reconnect",
+    "outcomes": "tokens throttling",
+    "refusals": "tokens refused_apis",
+    "pauses": "throttling",
+    "health": "tokens refused_apis",
+    "entra": "connect refused_apis",
+    "credential": "",
+    "applications": "issuing history_acts",
+    "history": "history_acts",
+    "delivery": "destinations checks",
+    "rotation": "wishes destinations rotation_steps history_acts",
+    "rotation_steps": "rotation wishes destinations delivery history_acts",
+    "models.history": "history_acts watch",
+    "models.leases": "rotation_steps outcomes",
+    "models.tokens": "refresh_tokens reconnect throttling",
+    "models.authorizations": "refusals",
+    "models.connections": "reconnect",
+    "models.rotations": "rotation rotation_pages destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
-SAMPLE = 28
+SAMPLE = 18
 
 
 def files_of(module: str) -> tuple[str, ...]:
-    """Return the paths of a module's tests, for those of the table that exist."""
-    paths = [f"tests/test_{name}.py" for name in TABLE[module].split()]
+    """Return the paths of a module's tests: those named like it, and those of the table."""
+    names = [module.rpartition(".")[2], *TABLE[module].split()]
+    paths = [f"tests/test_{name}.py" for name in names]
     return tuple(path for path in paths if (ROOT / path).exists())

@@ -217,6 +217,11 @@ class _Recorder:
         self.coverage = coverage.Coverage(data_file=None, config_file=False, include=paths)
         self.coverage.start()
 
+    def pytest_collection_finish(self) -> None:
+        # Else the test that is the first to need a module would seem to be its only one.
+        for module in self.modules:
+            importlib.import_module(f"{PACKAGE}.{module}")
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         began = time.monotonic()
