@@ -49,7 +49,10 @@ from .microsoft import (
 from .rotations import Azure, url
 from .test_leaks import PREFIX, Injector, Sinks, listening
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hooks")]
+pytestmark = [
+    *(pytest.mark.slow, pytest.mark.django_db(transaction=True)),
+    pytest.mark.usefixtures("hooks"),
+]
 #: Of so many moments one is tried; set it to 1 for all of them. Unless it is set, so many are
 #: in our lines, and as many in those of libraries.
 STEP = int(os.environ.get("LEAK_STEP", "0"))

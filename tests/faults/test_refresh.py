@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -28,6 +29,7 @@ from .crowd import connect, make_due, multiply, start
 
 #: What the processes here are given: TEST_TOTAL_TIMEOUT of a second, and 5 to spare.
 LEASE = 6
+CRASHES = int(os.environ.get("REFRESH_CRASHES", "60"))
 
 
 @pytest.fixture
@@ -227,15 +229,15 @@ def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
-def crash_200_times(connection: AppConnection, standin: StandIn) -> None:
-    multiply(connection, 200)
+def crash_often(connection: AppConnection, standin: StandIn) -> None:
+    multiply(connection, CRASHES)
     ids = list(AppConnection.objects.values_list("pk", flat=True))
     with running("dying", *ids[::2]) as one, running("dying", *ids[1::2]) as other:
         assert (hear(one), hear(other)) == ("done", "done")
     leases = RefreshToken.objects.filter(lease_until__gt=timezone.now() - timedelta(minutes=2))
-    print(f"{leases.count()} of 200 were killed with the lease in hand")
+    print(f"{leases.count()} of {CRASHES} were killed with the lease in hand")
     # Too few, and the kills would not have hit what they are aimed at.
-    assert leases.count() >= 60
+    assert leases.count() >= CRASHES * 0.3
     for row in RefreshToken.objects.with_secret():
         assert row.secret.reveal().startswith("1.A")
     for access in AccessToken.objects.with_secret():
@@ -248,8 +250,8 @@ def crash_200_times(connection: AppConnection, standin: StandIn) -> None:
     command = ["infisical_azure_refresh", "--skip-checks", "--json", "--workers", "8"]
     with started(1, "django", *command) as (fresh,):
         summary = hear(fresh)
-    assert (summary["refreshed"], summary["failed"]) == (200, 0)
-    assert refreshes(standin) == before + 200
+    assert (summary["refreshed"], summary["failed"]) == (CRASHES, 0)
+    assert refreshes(standin) == before + CRASHES
     assert {one.status for one in AppConnection.objects.all()} == {"ready"}
     with running("one", connection.pk) as fresh:
         assert hear(fresh) == "ready"
@@ -261,14 +263,14 @@ def crash_200_times(connection: AppConnection, standin: StandIn) -> None:
 def test_21_crash_between_reply_and_commit_sqlite(
     connection: AppConnection, standin: StandIn
 ) -> None:
-    crash_200_times(connection, standin)
+    crash_often(connection, standin)
 
 
 @pytest.mark.postgresql
 def test_21_crash_between_reply_and_commit_postgresql(
     connection: AppConnection, standin: StandIn
 ) -> None:
-    crash_200_times(connection, standin)
+    crash_often(connection, standin)
 
 
 @pytest.mark.parametrize("writes", ["no", "other", "same"])
