@@ -26,10 +26,10 @@ TABLE = {
     "rotation_steps": "rotation wishes destinations delivery history_acts",
     "models.history": "history_acts watch",
     "models.leases": "rotation_steps outcomes",
-    "models.tokens": "refresh_tokens reconnect throttling",
+    "models.tokens": "refresh_tokens given_away reconnect throttling",
     "models.authorizations": "refusals",
     "models.connections": "reconnect",
-    "models.rotations": "rotation rotation_pages destinations",
+    "models.rotations": "rotation rotation_steps destinations limits",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
 SAMPLE = 18
