@@ -27,6 +27,7 @@ from .models import IssuedSecret, IssuedValue, RotatedSecret, Rotation
 from .non_atomic import NonAtomicMixin
 from .own_secret import is_own_secret
 from .problems import Problem
+from .secret_pages import render_revealing
 from .text import displayable
 from .views import ConnectionMixin, OrganizationMixin
 
@@ -228,7 +229,7 @@ class SecretAddView(ApplicationMixin, FormView):
         context = OrganizationMixin.get_context_data(
             self, connection=self.connection, issued=value.of, value=value.secret
         )
-        return render(self.request, "infisical_azure/secret_issued.html", context)
+        return render_revealing(self.request, "infisical_azure/secret_issued.html", context)
 
     def _leave(self, error: issuing.ConnectionGoneError) -> HttpResponse:
         message = _("The connection was removed meanwhile. No client secret was left in Azure.")

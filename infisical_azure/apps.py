@@ -6,6 +6,7 @@ import logging
 
 from django.apps import AppConfig
 from django.core import checks as django_checks
+from django.core.signals import request_started
 from django.db.models.signals import post_delete, pre_delete
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +17,7 @@ class InfisicalAzureConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import calendar_links, checks, news, notices
+        from . import calendar_links, checks, news, notices, reports
         from .logs import ACCESS_LOGGERS, CallbackQueryFilter, TokenRequestFilter
         from .signals import (
             connection_broken,
@@ -55,6 +56,9 @@ class InfisicalAzureConfig(AppConfig):
         )
         connection_reconnected.connect(
             news.have_watched, dispatch_uid="infisical_azure_have_watched"
+        )
+        request_started.connect(
+            reports.cut_from_events, dispatch_uid="infisical_azure_cut_from_events"
         )
         calendar_links.connect_receivers()
         logging.getLogger("requests_oauthlib.oauth2_session").addFilter(TokenRequestFilter())

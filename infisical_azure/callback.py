@@ -22,6 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.clickjacking import xframe_options_deny
 
 from . import flow, problems
+from .anew import is_interruption
 from .conf import conf
 from .exceptions import AuthorizationError, Fault, InfisicalAzureError
 from .flow import Answer
@@ -51,24 +52,27 @@ class OAuthCallbackView(NonAtomicMixin):
     http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
+        try:
+            response = self._finish(request)
+        finally:
+            flow.forget_answer(request)
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+    def _finish(self, request: HttpRequest) -> HttpResponse:
         authorization = None
-        outcome: AppConnection | _Failure
         try:
             answer = flow.take_answer(request)
             authorization = _resume(request, answer)
-            outcome = flow.complete(authorization, answer)
-        except Exception as error:  # noqa: BLE001
-            # Whatever it is: the report of an uncaught one would show code and tokens,
-            # which are in the frames of the libraries that we called.
-            outcome = _reduce(error)
-        # Outside of the handler: what fails from here on must not drag those frames along.
-        flow.forget_answer(request)
-        if isinstance(outcome, AppConnection):
-            response = _welcome(request, outcome)
+            connection = flow.complete(authorization, answer)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            failure = _reduce(error)
         else:
-            response = _explain(request, authorization, outcome)
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+            return _welcome(request, connection)
+        # Outside of the handler: what fails from here on must not drag its frames along.
+        return _explain(request, authorization, failure)
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any

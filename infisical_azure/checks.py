@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
 from django.urls import NoReverseMatch, reverse
 
+from .anew import raised_anew
 from .clouds import BUILT_IN
 from .conf import DEFAULTS, conf
 from .delivery import hooks
@@ -85,7 +86,7 @@ def check_own_secret(
 def _check_credentials() -> Iterator[CheckMessage]:
     for name, value in (
         ("INF_APP_CONNECTION_AZURE_CLIENT_ID", conf.client_id),
-        ("INF_APP_CONNECTION_AZURE_CLIENT_SECRET", conf.client_secret.reveal()),
+        ("INF_APP_CONNECTION_AZURE_CLIENT_SECRET", conf.client_secret),
     ):
         if not value:
             yield Warning(
@@ -100,7 +101,7 @@ def _check_credentials() -> Iterator[CheckMessage]:
             hint="Use the Application (client) ID of the application's overview in Azure.",
             id="infisical_azure.W002",
         )
-    if is_guid(conf.client_secret.reveal()):
+    if raised_anew(lambda: is_guid(conf.client_secret.reveal())):
         yield Warning(
             "INF_APP_CONNECTION_AZURE_CLIENT_SECRET is a GUID: the secret's id, not its value.",
             hint="Create a new client secret in Azure and copy the column “Value”.",

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from environ import FileAwareMapping
 
+from .anew import raising_anew
 from .clouds import BUILT_IN, Cloud
 from .secret import Secret
 
@@ -60,13 +61,14 @@ class Conf:
 
     @property
     def client_secret(self) -> Secret:
-        return Secret(self._operator("INF_APP_CONNECTION_AZURE_CLIENT_SECRET"))
+        return Secret.of(lambda: self._operator("INF_APP_CONNECTION_AZURE_CLIENT_SECRET"))
 
     @property
     def site_url(self) -> str:
         return self._operator("SITE_URL").rstrip("/")
 
     @property
+    @raising_anew
     def fernet_keys(self) -> tuple[str, ...]:
         keys = getattr(settings, "FERNET_KEYS", None)
         if keys is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -13,12 +14,35 @@ from azure.core.exceptions import ClientAuthenticationError
 from django.db.models.signals import post_delete
 
 from . import tokens
+from .anew import raised_anew
 from .conf import conf
 from .exceptions import DecryptionError, TokenUnavailableError
 from .models import AppConnection
 from .signals import connection_reconnected, connection_removed
+from .tokens import Token
 
 _CHECKED_EVERY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A token in memory; azure.core's own classes show theirs in their repr."""
+
+    token: AccessToken = field(repr=False)
+    info: AccessTokenInfo = field(repr=False)
+    refresh_on: int
+
+    @classmethod
+    def of(cls, token: Token, *, refresh_on: int) -> _Held:
+        """Open the token, once and not for each call; raise DecryptionError."""
+        expires_on = int(token.expires_at.timestamp())
+        return raised_anew(
+            lambda: cls(
+                token=AccessToken(token.reveal(), expires_on),
+                info=AccessTokenInfo(token.reveal(), expires_on, refresh_on=refresh_on),
+                refresh_on=refresh_on,
+            )
+        )
 
 
 class ConnectionCredential:
@@ -38,7 +62,7 @@ class ConnectionCredential:
     def __init__(self, connection: AppConnection) -> None:
         self._connection, self._pk = connection, connection.pk
         self._lock = threading.Lock()
-        self._held: dict[str, tuple[AccessTokenInfo, float, object]] = {}
+        self._held: dict[str, tuple[_Held, float, object]] = {}
         self._change = self._latest_change
         self._checked_until = time.time() + _CHECKED_EVERY_SECONDS
 
@@ -56,15 +80,14 @@ class ConnectionCredential:
         `enable_cae` is taken and not acted on: tokens are not asked for as ones of a
         client that understands continuous access evaluation, so they live an hour.
         """
-        info = self._get(scopes, claims, tenant_id)
-        return AccessToken(info.token, info.expires_on)
+        return self._get(scopes, claims, tenant_id).token
 
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
         """Return a token for the one scope given, with the time to refresh it."""
         wanted = options or {}
-        return self._get(scopes, wanted.get("claims"), wanted.get("tenant_id"))
+        return self._get(scopes, wanted.get("claims"), wanted.get("tenant_id")).info
 
     def close(self) -> None:
         """Forget the tokens in memory."""
@@ -90,9 +113,7 @@ class ConnectionCredential:
         """Let no object serve what it holds without looking again."""
         cls._latest_change = object()
 
-    def _get(
-        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None
-    ) -> AccessTokenInfo:
+    def _get(self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None) -> _Held:
         if len(scopes) != 1:
             raise ValueError("A token is for exactly one scope.")
         if tenant_id:
@@ -105,7 +126,7 @@ class ConnectionCredential:
         with self._lock:
             return self._fetch(scopes[0], claims or "")
 
-    def _find(self, scope: str) -> AccessTokenInfo | None:
+    def _find(self, scope: str) -> _Held | None:
         info, good_until, change = self._held.get(scope, (None, 0, None))
         return info if time.time() < good_until and change is self._latest_change else None
 
@@ -129,7 +150,7 @@ class ConnectionCredential:
         self._connection, self._change = found, change
         self._checked_until = now + _CHECKED_EVERY_SECONDS
 
-    def _fetch(self, scope: str, claims: str) -> AccessTokenInfo:
+    def _fetch(self, scope: str, claims: str) -> _Held:
         held = None if claims else self._find(scope)
         if held is not None:
             return held  # Fetched while we waited for the lock.
@@ -138,15 +159,15 @@ class ConnectionCredential:
         try:
             token = tokens.get_token(self._connection, scope, claims=claims)
             refresh_on = self._refresh_on(token.refresh_at, token.expires_at)
-            expires_on = int(token.expires_at.timestamp())
-            info = AccessTokenInfo(token.reveal(), expires_on, refresh_on=refresh_on)
+            fetched = _Held.of(token, refresh_on=refresh_on)
         except (TokenUnavailableError, DecryptionError) as error:
             message = str(error)
         if message:
             raise ClientAuthenticationError(message)
         # Not the change of now: what was fetched may be older.
-        self._held[scope] = info, min(refresh_on, self._checked_until), self._change
-        return info
+        good_until = min(fetched.refresh_on, self._checked_until)
+        self._held[scope] = fetched, good_until, self._change
+        return fetched
 
     @staticmethod
     def _refresh_on(refresh_at: datetime, expires_at: datetime) -> int:

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import data_planes
+from .anew import is_interruption, raising_anew
 from .clouds import Cloud, is_vault_secret
 from .conf import conf
 from .exceptions import DeliveryError
@@ -95,7 +96,11 @@ def _to_store(destination: Destination, rotated: RotatedSecret, value: Secret) -
 def _to_reference(destination: Destination, rotated: RotatedSecret, value: Secret) -> None:
     """Write the address alone: the value is in the vault that it refers to."""
     target = destination.refers_to
-    if target is None or target.kind != Destination.Kind.KEY_VAULT:
+    if (
+        target is None
+        or target.kind != Destination.Kind.KEY_VAULT
+        or target.rotation_id != destination.rotation_id
+    ):
         raise DeliveryError("The reference refers to nothing.")
     cloud = destination.rotation.connection.find_cloud()
     address = f"{_vault(cloud, target)}/secrets/{target.name}"
@@ -148,22 +153,28 @@ def _to_hook(destination: Destination, rotated: RotatedSecret, value: Secret) ->
     if hook is None:
         raise DeliveryError(f"The hook {destination.place!r} is not in SECRET_HOOKS any more.")
     rotation = rotated.rotation
+    delivery = Delivery(
+        id=rotated.id,
+        organization=rotation.connection.organization,
+        app_id=rotation.app_id,
+        tenant_id=rotation.connection.tenant_id,
+        name=destination.name,
+        value=value,
+        key_id=rotated.key_id,
+        expires_at=rotated.expires_at,
+    )
+    _call(hook, delivery, destination.place)
+
+
+@raising_anew
+def _call(hook: Callable[[Delivery], None], delivery: Delivery, name: str) -> None:
     try:
-        hook(
-            Delivery(
-                id=rotated.id,
-                organization=rotation.connection.organization,
-                app_id=rotation.app_id,
-                tenant_id=rotation.connection.tenant_id,
-                name=destination.name,
-                value=value,
-                key_id=rotated.key_id,
-                expires_at=rotated.expires_at,
-            )
-        )
-    except Exception as error:  # noqa: BLE001
+        hook(delivery)
+    except Exception as error:
+        if is_interruption(error):
+            raise
         # Whatever the site's code raises, and without its text: it may quote the value.
-        failure = DeliveryError(f"The hook {destination.place!r} raised {type(error).__name__}.")
+        failure = DeliveryError(f"The hook {name!r} raised {type(error).__name__}.")
         raise failure from None
 
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -94,7 +93,7 @@ def scope(audience: str) -> str:
 
 def new_verifier() -> Secret:
     """Return a fresh PKCE code verifier of 86 characters (RFC 7636 section 4.1)."""
-    return Secret(secrets.token_urlsafe(64))
+    return Secret.random(64)
 
 
 def code_challenge(verifier: Secret) -> str:
@@ -112,28 +111,30 @@ def authorization_url(
     nonce: Secret,
     code_challenge: str,
     claims: str = "",
-) -> str:
+) -> Secret:
     """
-    Return where to send a person for consent.
+    Return where to send a person for consent, a URL that holds the state.
 
     `claims` is what Entra has asked for when it refused a refresh, JSON. Source:
     entra-docs ``v2-oauth2-auth-code-flow``, ``v2-protocols-oidc``, ``claims-challenge``.
     """
-    url, _state = OAuth2Session(
+    session = OAuth2Session(
         client.client_id,
         redirect_uri=client.redirect_uri,
         scope=scope(cloud.graph_audience).split(),
-    ).authorization_url(
-        f"{cloud.authority}/{tenant_id}/oauth2/v2.0/authorize",
-        state=state.reveal(),
-        nonce=nonce.reveal(),
-        code_challenge=code_challenge,
-        code_challenge_method="S256",
-        response_mode="query",
-        prompt="select_account",
-        **({"claims": claims} if claims else {}),
     )
-    return str(url)
+    return Secret.of(
+        lambda: session.authorization_url(
+            f"{cloud.authority}/{tenant_id}/oauth2/v2.0/authorize",
+            state=state.reveal(),
+            nonce=nonce.reveal(),
+            code_challenge=code_challenge,
+            code_challenge_method="S256",
+            response_mode="query",
+            prompt="select_account",
+            **({"claims": claims} if claims else {}),
+        )[0]
+    )
 
 
 def admin_consent_url(cloud: Cloud, tenant_id: UUID, client: Client) -> str:

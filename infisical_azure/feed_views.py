@@ -12,7 +12,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_cache_control
@@ -20,6 +20,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
+from .anew import raising_anew
 from .calendar_links import end, end_links
 from .conf import conf
 from .downloads import stream
@@ -31,6 +32,7 @@ from .models import Feed, WatchedSecret, database
 from .non_atomic import NonAtomicMixin
 from .permissions import ASKED
 from .secret import Secret
+from .secret_pages import render_revealing
 from .timeline import PAST
 from .views import OrganizationMixin, refuse_unstorable
 
@@ -56,7 +58,7 @@ class FeedAddView(OrganizationMixin):
             "organization_key": self.host.get_key(self.organization),
             "feed_url": Secret(lambda: conf.site_url + self.url("feed", token=token)),
         }
-        return render(request, "infisical_azure/feed_added.html", context)
+        return render_revealing(request, "infisical_azure/feed_added.html", context)
 
 
 class FeedRemoveView(OrganizationMixin):
@@ -113,6 +115,7 @@ class FeedView(NonAtomicMixin, View):
         return response
 
 
+@raising_anew
 def _forget_path(request: HttpRequest) -> None:
     """Leave no token in the request: error reports, and servers' own logs, show its path."""
     request.path, request.path_info = cut_text(request.path), cut_text(request.path_info)

@@ -14,6 +14,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query_utils import DeferredAttribute
 from fernet_fields.hkdf import derive_fernet_key
 
+from .anew import raised_anew, raising_anew
 from .conf import conf
 from .exceptions import DecryptionError
 from .secret import Secret
@@ -80,6 +81,7 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
         return name, path, args, {**kwargs, "bound_to": self.bound_to}
 
     @property
+    @raising_anew
     def fernet(self) -> MultiFernet:
         """Read the keys at each use; ``fernet_fields`` would keep the first ones."""
         keys = conf.fernet_keys
@@ -101,8 +103,9 @@ class EncryptedTextField(fernet_fields.EncryptedTextField):  # type: ignore[misc
         if not isinstance(value, Secret):
             return value
         place = self._place(model_instance)
-        # The plaintext is never a local variable: error reports show those.
-        return _Sealed(self.fernet.encrypt(f"{place}\n{value.reveal()}".encode()))
+        return _Sealed(
+            raised_anew(lambda: self.fernet.encrypt(f"{place}\n{value.reveal()}".encode()))
+        )
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if value is None:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
 from . import entra, id_token, limits
+from .anew import raising_anew
 from .clouds import Cloud
 from .conf import conf
 from .entra import TokenReply
@@ -19,7 +20,7 @@ from .exceptions import AuthorizationError, Fault, RemoteError, UnavailableError
 from .freshness import early, granted
 from .graph import Directory, GraphClient
 from .history import Act, record
-from .id_token import Identity, sha256
+from .id_token import Identity
 from .models import AccessToken, AppConnection, Authorization, RefreshToken, database
 from .operator_client import client
 from .secret import Secret
@@ -78,26 +79,27 @@ def admin_consent_url(asked: AppConnection | Authorization) -> str:
     return entra.admin_consent_url(cloud, asked.tenant_id, client()) if cloud else ""
 
 
-def mark_browser(request: HttpRequest) -> str:
+def mark_browser(request: HttpRequest) -> Secret:
     """
     Return the random value that tells this browser's session from others.
 
     Done when a form is shown, so that tabs which begin at once have the same.
     """
-    return str(request.session.setdefault(SESSION_KEY, secrets.token_urlsafe(32)))
+    return Secret.of(
+        lambda: str(request.session.setdefault(SESSION_KEY, secrets.token_urlsafe(32)))
+    )
 
 
-def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> str:
+def begin(request: HttpRequest, organization: models.Model, wanted: Wanted) -> Secret:
     """Store a new authorization and return the URL at Microsoft to send the person to."""
     browser = mark_browser(request)
-    state, nonce = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
-    verifier = entra.new_verifier()
+    state, nonce, verifier = Secret.random(), Secret.random(), entra.new_verifier()
     user = cast("User", request.user)  # The pages let nobody in who isn't signed in.
     Authorization.objects.make_room(user)
     Authorization.objects.create(
-        state_hash=sha256(state.reveal()),
-        browser_hash=sha256(browser),
-        nonce_hash=sha256(nonce.reveal()),
+        state_hash=state.digest(),
+        browser_hash=browser.digest(),
+        nonce_hash=nonce.digest(),
         verifier=verifier,
         organization=organization,
         user=user,
@@ -127,6 +129,7 @@ def _claims_for(wanted: Wanted) -> str:
     return before.claims if before and before.tenant_id == wanted.tenant_id else ""
 
 
+@raising_anew
 def forget_answer(request: HttpRequest) -> None:
     """
     Leave no trace of the answer in the request: error reports show its query string.
@@ -138,8 +141,11 @@ def forget_answer(request: HttpRequest) -> None:
     for name, value in request.META.items():
         if query and isinstance(value, str) and query in value:
             request.META[name] = value.replace(query, "")
+    if (scope := getattr(request, "scope", None)) is not None:  # Of ASGI.
+        scope["query_string"] = b""
 
 
+@raising_anew
 def take_answer(request: HttpRequest) -> Answer:
     """Take Microsoft's answer out of the request, unchecked."""
     query = request.GET
@@ -170,12 +176,12 @@ def resume(request: HttpRequest, answer: Answer) -> Authorization:
     Raises AuthorizationError unless the same person, in the same browser, started
     it less than AUTHORIZATION_LIFETIME ago and nobody has finished it since.
     """
-    browser = request.session.get(SESSION_KEY, "")
+    browser = Secret.of(lambda: str(request.session.get(SESSION_KEY, "")))
     if not answer.is_well_formed or not answer.state or not browser:
         raise AuthorizationError("state_unrecognised")
     return Authorization.objects.claim(
-        state_hash=sha256(answer.state.reveal()),
-        browser_hash=sha256(browser),
+        state_hash=answer.state.digest(),
+        browser_hash=browser.digest(),
         user=cast("User", request.user),
     )
 

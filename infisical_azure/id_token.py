@@ -12,6 +12,7 @@ import jwt
 from django.utils.crypto import constant_time_compare
 
 from . import transport
+from .anew import raising_anew
 from .clouds import Cloud
 from .entra import SERVICE
 from .exceptions import Fault, IdTokenError, UnavailableError
@@ -39,6 +40,7 @@ class Identity:
     username: str
 
 
+@raising_anew
 def validate(
     id_token: Secret, cloud: Cloud, *, client_id: str, nonce_hash: str, access_token: Secret
 ) -> Identity:
@@ -78,6 +80,7 @@ def validate(
     )
 
 
+@raising_anew
 def find_other(
     id_token: Secret,
     cloud: Cloud,

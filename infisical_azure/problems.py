@@ -12,6 +12,7 @@ from django.http import Http404
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from .anew import raised_anew
 from .exceptions import (
     AuthorizationError,
     Fault,
@@ -411,7 +412,8 @@ def code_of(error: Exception, *, client_secret: Secret) -> str:
             return error.code
         case RemoteError():
             code = _code_of_fault(error)
-            if code == "client_secret_wrong" and is_guid(client_secret.reveal()):
+            is_wrong = code == "client_secret_wrong"
+            if is_wrong and raised_anew(lambda: is_guid(client_secret.reveal())):
                 return "client_secret_is_id"
             return code
         case IdTokenError():

@@ -242,7 +242,7 @@ def _value_of(secret: RotatedSecret) -> Secret | None:
     """Return its value; None where that is gone, or was stored with a key that is."""
     held = HeldSecret.objects.with_secret().filter(of=secret).first()
     try:
-        return Secret(held.secret.reveal()) if held else None
+        return Secret.of(held.secret.reveal) if held else None
     except DecryptionError as error:
         logger.warning("The rotation of %s begins anew: %s", secret.rotation, error)
         return None

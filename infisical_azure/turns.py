@@ -70,8 +70,9 @@ def in_turn(key: Hashable, *, patience: float = -1) -> Iterator[Place]:
         turn = _queues.turns.setdefault(key, _Turn())
         turn.waiting += 1
         place = Place(turn)
-    is_alone = turn.lock.acquire(timeout=patience)
-    try:
+    is_alone = False
+    try:  # From here: a time limit may end the wait, and what comes after it.
+        is_alone = turn.lock.acquire(timeout=patience)
         yield place
     finally:
         if is_alone:

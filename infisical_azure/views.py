@@ -14,7 +14,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
@@ -44,6 +43,7 @@ from .permissions import ASKED
 from .probe import probe
 from .refusals import of_apis
 from .resources import label_of
+from .secret_pages import render_revealing
 from .text import is_storable
 
 
@@ -235,8 +235,12 @@ class MicrosoftMixin(OrganizationMixin):
         if conf.missing_operator_settings:
             return self.form_invalid(form)  # type: ignore[attr-defined,no-any-return]
         url = flow.begin(self.request, self.organization, form.wanted)
-        context = self.get_context_data(form=form, authorization_url=url)
-        return render(self.request, "infisical_azure/continue_to_microsoft.html", context)
+        return render_revealing(
+            self.request,
+            "infisical_azure/continue_to_microsoft.html",
+            self.get_context_data(form=form),
+            authorization_url=url,
+        )
 
 
 class AzureConnectionAddView(MicrosoftMixin, FormView):

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.db import OperationalError
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -122,7 +121,7 @@ class Broken:
         if "watchedsecret" in sql:
             self.left -= 1
             if self.left < 0:
-                raise OperationalError(CANARY)
+                raise ValueError(CANARY)
         return execute(sql, *args)
 
 

@@ -233,7 +233,7 @@ def test_every_cloud_has_its_own_hosts(cloud: Any) -> None:
         state=Secret("s"),
         nonce=Secret("n"),
         code_challenge="c",
-    )
+    ).reveal()
     assert url.startswith(f"{cloud.authority}/{TENANT}/oauth2/v2.0/authorize?")
     assert entra.scope(cloud.graph_audience).startswith(f"{cloud.graph}/.default ")
     consent = entra.admin_consent_url(cloud, UUID(TENANT), CLIENT)

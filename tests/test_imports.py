@@ -11,7 +11,6 @@ PACKAGE = Path(__file__).parent.parent / "infisical_azure"
 
 #: Each module with all that it may import of the package, lowest first.
 MAY_IMPORT = {
-    "secret": "",
     "text": "",
     "clouds": "",
     "exceptions": "",
@@ -21,20 +20,21 @@ MAY_IMPORT = {
     "pauses": "exceptions",
     "permissions": "",
     "resources": "clouds",
-    "conf": "clouds secret",
-    "fields": "conf exceptions secret",
-    "host": "conf permissions",
     "deadlines": "",
     "anew": "exceptions",
+    "secret": "anew",
+    "conf": "anew clouds secret",
+    "fields": "anew conf exceptions secret",
+    "host": "conf permissions",
     "transport": "anew conf deadlines exceptions secret",
     "workers": "transport",
     "entra": "anew clouds exceptions logs secret text transport",
-    "id_token": "clouds entra exceptions secret text transport",
+    "id_token": "anew clouds entra exceptions secret text transport",
     "operator_client": "conf entra",
     "models.explained": "exceptions",
     "models.leases": "",
     "models.feeds": "conf secret",
-    "problems": "exceptions secret text",
+    "problems": "anew exceptions secret text",
     "paging": "",
     "connection_options": "",
     "expiry": "",
@@ -91,7 +91,7 @@ MAY_IMPORT = {
     "watch": "conf exceptions expiry_warnings graph history models on_behalf pauses transport",
     "applications": "exceptions graph history models on_behalf pauses",
     "delivery": (
-        "clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
+        "anew clouds conf data_planes exceptions models models.rotations on_behalf resources secret"
     ),
     "rotation_steps": (
         "applications conf delivery entra exceptions graph history models on_behalf pauses "
@@ -100,41 +100,44 @@ MAY_IMPORT = {
     "rotation": "data_planes exceptions history models pauses rotation_steps signals",
     "rotation_upkeep": "conf models rotation workers",
     "probe": "conf exceptions health models on_behalf problems refusals resources tokens",
-    "checks": "clouds conf delivery host models own_secret text",
-    "credential": "conf exceptions models signals tokens",
+    "checks": "anew clouds conf delivery host models own_secret text",
+    "credential": "anew conf exceptions models signals tokens",
     "upkeep": "conf exceptions models models.tokens tokens workers",
     "tasks": "history rotation_upkeep upkeep watch",
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "apps": "calendar_links checks logs news notices signals",
     "removal": "exceptions models obstacles rotation",
     "admin": "health history models obstacles own_secret removal",
     "limits": "conf exceptions models",
     "flow": (
-        "clouds conf entra exceptions freshness graph history id_token limits models "
+        "anew clouds conf entra exceptions freshness graph history id_token limits models "
         "operator_client secret signals"
     ),
     "forms": "clouds conf entra exceptions flow health limits models text",
     "rotation_forms": "conf forms models",
-    "callback": "conf exceptions flow history host models non_atomic permissions problems",
+    "callback": "anew conf exceptions flow history host models non_atomic permissions problems",
     "issuing": "applications conf exceptions graph history limits models",
+    "downloads": "anew",
+    "reports": "anew secret",
+    "apps": "calendar_links checks logs news notices reports signals",
+    "secret_pages": "anew secret",
     "views": (
         "activity conf connection_options flow forms health history host models non_atomic "
-        "own_secret paging permissions probe problems refusals removal resources text"
+        "own_secret paging permissions probe problems refusals removal resources "
+        "secret_pages text"
     ),
     "application_views": (
         "activity applications exceptions expiry forms graph history issuing limits models "
-        "non_atomic obstacles own_secret problems text views"
+        "non_atomic obstacles own_secret problems secret_pages text views"
     ),
     "rotation_views": (
         "activity application_views forms history limits models obstacles rotation rotation_forms"
     ),
-    "downloads": "anew",
     "expiring_views": "downloads expiry models paging spreadsheet timeline views",
     "feed_views": (
-        "calendar_links conf downloads history host ical logs models non_atomic permissions "
-        "secret timeline views"
+        "anew calendar_links conf downloads history host ical logs models non_atomic "
+        "permissions secret secret_pages timeline views"
     ),
     "urls": "application_views callback expiring_views feed_views rotation_views secret views",
 }

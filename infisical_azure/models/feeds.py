@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -23,13 +21,13 @@ class FeedQuerySet(models.QuerySet["Feed"]):
 
     def make(self, organization: models.Model, user: User) -> Secret:
         """Return the token of a person's new link, the only one from now on."""
-        token = Secret(secrets.token_urlsafe(32))
-        values = {"token_hash": _hash(token), "created_at": timezone.now()}
+        token = Secret.random()
+        values = {"token_hash": token.digest(), "created_at": timezone.now()}
         self.update_or_create(organization=organization, created_by=user, defaults=values)
         return token
 
     def having(self, token: Secret) -> FeedQuerySet:
-        found = self.filter(token_hash=_hash(token))
+        found = self.filter(token_hash=token.digest())
         return found.select_related("organization", "created_by")
 
 
@@ -58,7 +56,3 @@ class Feed(models.Model):
 
     def __str__(self) -> str:
         return f"calendar link {self.pk}"
-
-
-def _hash(token: Secret) -> str:
-    return hashlib.sha256(token.reveal().encode()).hexdigest()
