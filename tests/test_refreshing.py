@@ -78,7 +78,7 @@ def test_background_asks_for_what_was_used_latest_and_is_not_refused(
         AccessToken.objects.filter(resource=resource).update(used_at=now - minutes * MINUTE)
     entry = {
         "problem": "consent_missing",
-        "reaction": "tenant-admin",
+        "reaction": "tenant_admin",
         "status": "ready",
         "correlation_id": "",
         "failures": 0,
