@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from infisical_azure import tokens
@@ -111,3 +113,44 @@ def test_reply_is_kept_whole_and_touches_no_other_token(
     assert (after.secret.reveal(), after.issued_at, after.scopes) == (
         "for-the-vault", before.issued_at, ["user_impersonation"],
     )  # fmt: skip
+
+
+def test_success_that_changes_nothing_writes_no_connection(connection: AppConnection) -> None:
+    expire()
+    with CaptureQueriesContext(database) as queries:
+        tokens.get_token(connection)
+    written = [one["sql"] for one in queries if one["sql"].startswith(("UPDATE", "INSERT"))]
+    assert written
+    assert not [sql for sql in written if "infisical_azure_appconnection" in sql.split("SET")[0]]
+
+
+def test_success_takes_a_problem_away_though_the_status_is_the_same(
+    connection: AppConnection,
+) -> None:
+    AppConnection.objects.update(problem="resource_unknown")
+    expire()
+    tokens.get_token(connection)
+    after = AppConnection.objects.get()
+    assert (after.status, after.problem) == ("ready", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "minutes"),
+    [
+        (error(7000222, "invalid_client"), 5),
+        (error(90002, suberror="message_only"), 5),
+        (error(90033, "temporarily_unavailable"), 30),
+    ],
+    ids=["operator", "administrator", "Microsoft"],
+)
+def test_pause_has_an_end_that_fits_who_must_act(
+    connection: AppConnection, microsoft: Microsoft, body: Any, minutes: int
+) -> None:
+    RefreshToken.objects.update(failures=20)
+    microsoft.fail("token", 400, body)
+    with time_machine.travel(timezone.now(), tick=False):
+        now = timezone.now()
+        fail_to_refresh(connection)
+        row = RefreshToken.objects.get()
+    assert timedelta(minutes=minutes) <= row.next_try_at - now <= timedelta(minutes=minutes * 1.2)
+    assert row.due_at == row.next_try_at

@@ -135,12 +135,14 @@ def _is_for_types(node: ast.AST) -> bool:
 
 
 def _is_declaration(node: ast.AST) -> bool:
-    """Say whether it is a docstring, an annotation, or a field, which the migration's test sees."""
+    """Say whether it is a docstring, an annotation, `__all__`, or a field of the migration."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
     if isinstance(node, ast.AnnAssign) and node.value is None:
         return True
     value = getattr(node, "value", None)
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return True
     if isinstance(node, ast.Assign) and isinstance(value, ast.Call):
         return bool(re.search(r"Field$|ForeignKey$|TypeVar$|getLogger$", ast.unparse(value.func)))
     return False

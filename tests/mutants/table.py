@@ -14,7 +14,7 @@ TABLE = {
     "freshness": "tokens throttling",
     "refreshing": "tokens reconnect",
     "outcomes": "tokens throttling",
-    "refusals": "tokens refused_apis",
+    "refusals": "tokens refused_apis kept_refusals",
     "pauses": "throttling",
     "health": "tokens refused_apis",
     "entra": "connect refused_apis",
@@ -26,10 +26,10 @@ TABLE = {
     "rotation_steps": "rotation wishes destinations delivery history_acts",
     "models.history": "history_acts watch",
     "models.leases": "rotation_steps outcomes",
-    "models.tokens": "refresh_tokens reconnect throttling",
+    "models.tokens": "refresh_tokens given_away reconnect throttling",
     "models.authorizations": "refusals",
     "models.connections": "reconnect",
-    "models.rotations": "rotation rotation_pages destinations",
+    "models.rotations": "rotation rotation_steps destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
 SAMPLE = 18
