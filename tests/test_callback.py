@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.test import Client
@@ -68,6 +69,16 @@ def test_log_names_the_round_trip_where_there_is_one(browser: Browser, caplog: A
     kept = Authorization.objects.get()
     assert ours.startswith(f"authorization {kept.pk} ended with ")
     assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_time_limit_of_the_site_is_the_sites_to_handle(
+    browser: Browser, microsoft: Microsoft
+) -> None:
+    sent = browser.begin().sent
+    microsoft.fail("token", None, SoftTimeLimitExceeded())
+    with pytest.raises(SoftTimeLimitExceeded):
+        browser.come_back(sent)
+    assert Authorization.objects.get().problem == ""
 
 
 def test_site_without_messages_is_led_on_all_the_same(browser: Browser, settings: Any) -> None:

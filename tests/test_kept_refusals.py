@@ -21,6 +21,8 @@ from infisical_azure.refusals import (
     remaining,
 )
 
+from .conftest import Browser
+
 Status = AppConnection.Status
 MINUTE = timedelta(minutes=1)
 FAULT = Fault(service="Entra", correlation_id="an-id")
@@ -98,8 +100,12 @@ def test_success_ends_its_own_refusal_and_old_ones_that_broke_nothing() -> None:
 
 
 @pytest.mark.django_db
-def test_refusals_that_the_status_does_not_tell_are_shown(connection: AppConnection) -> None:
-    RefreshToken.objects.update(
+def test_refusals_that_the_status_does_not_tell_are_shown(
+    browser: Browser, connection: AppConnection
+) -> None:
+    browser.connect(name="another")
+    another = AppConnection.objects.get(name="another")
+    RefreshToken.objects.filter(pk=connection.pk).update(
         refused={
             "quiet": kept(),
             "missing": kept(-5, "permission-missing"),
@@ -110,6 +116,7 @@ def test_refusals_that_the_status_does_not_tell_are_shown(connection: AppConnect
     found = of_apis(connection)
     assert set(found) == {"quiet", "missing"}
     assert found["quiet"].correlation_id == "x"
+    assert of_apis(another) == {}
     RefreshToken.objects.all().delete()
     assert of_apis(connection) == {}
 

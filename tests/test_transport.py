@@ -189,6 +189,15 @@ def test_session_closes_its_connections_unless_the_thread_keeps_them(peer: Peer)
     assert len(pool.pools) == 0
 
 
+def test_kept_connections_are_closed_when_they_are_let_go(peer: Peer, kept_alive: None) -> None:
+    with transport.BoundedSession("Peer") as session:
+        pool = session.get_adapter(peer.url).poolmanager
+        session.get(peer.url)
+    assert len(pool.pools) == 1
+    transport.let_go()
+    assert len(pool.pools) == 0
+
+
 def test_session_apart_has_connections_of_its_own(peer: Peer, kept_alive: None) -> None:
     peer.script = lambda n: [OK, 0.3, OK, 0.3]
     for is_apart in (False, False, True, True):
