@@ -50,6 +50,13 @@ def test_credential_speaks_both_protocols(connection: AppConnection) -> None:
     assert info.token_type == "Bearer"
 
 
+def test_nothing_of_it_shows_a_token(connection: AppConnection) -> None:
+    credential = connection.credential()
+    token = credential.get_token(SCOPE).token
+    assert token not in repr(credential)
+    assert token not in repr(vars(credential))
+
+
 def test_held_token_costs_no_query(
     connection: AppConnection, django_assert_num_queries: Any
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from infisical_azure import delivery
 from infisical_azure.exceptions import DeliveryError
@@ -146,6 +147,20 @@ def test_failing_hook_leads_to_no_frame_that_holds_the_value(
         delivery.deliver(destination, issued, VALUE)
     assert caught.value.__suppress_context__
     assert caught.value.__cause__ is None
+
+
+def run_out_of_time(told: delivery.Delivery) -> None:
+    raise SoftTimeLimitExceeded
+
+
+def test_time_limit_within_a_hook_is_the_tasks_to_handle(
+    rotation: Rotation, issued: RotatedSecret, settings: Any
+) -> None:
+    hooks = {"slow": "tests.test_delivery.run_out_of_time"}
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "SECRET_HOOKS": hooks}
+    destination = rotation.destinations.create(kind="hook", place="slow", name="job")
+    with pytest.raises(SoftTimeLimitExceeded):
+        delivery.deliver(destination, issued, VALUE)
 
 
 def test_hook_that_was_taken_out_of_the_settings_fails_loudly(

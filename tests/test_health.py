@@ -108,6 +108,18 @@ def test_what_concerns_one_api_leaves_the_others(
     assert found(error, is_graph=False) == (of_another, code, reaction, True)
 
 
+@pytest.mark.parametrize(
+    "aadsts",
+    [
+        *(7000215, 7000216, 7000218, 7000222, 700025, 700027),
+        *(50011, 50194, 90002, 700016, 7000112, 7000229),
+    ],
+)
+def test_what_is_said_of_the_site_concerns_every_api(aadsts: int) -> None:
+    for is_graph in (True, False):
+        assert not found(refusal(aadsts, "unauthorized_client"), is_graph=is_graph)[3]
+
+
 def test_what_is_not_understood_is_another_apis_alone() -> None:
     unknown = refusal(99999)
     assert found(unknown, is_graph=True)[1:] == ("grant_revoked", "reconnect", False)
