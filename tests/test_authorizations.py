@@ -107,7 +107,10 @@ def test_claim_leaves_the_persons_other_ones(admin_user: User, organization: Mod
 
 def test_problem_is_kept_with_its_ids(admin_user: User, organization: Model) -> None:
     made = authorization(admin_user, organization, name="kept")
+    other = authorization(admin_user, organization)
     Authorization.objects.update(name="changed meanwhile")
     made.note_problem("refused", None)
-    after = Authorization.objects.get()
+    after = Authorization.objects.get(pk=made.pk)
     assert (after.problem, after.name) == ("refused", "changed meanwhile")
+    other.refresh_from_db()
+    assert other.problem == ""
