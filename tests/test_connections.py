@@ -140,6 +140,14 @@ def test_broken_is_what_a_person_must_mend(status: str, is_broken: bool) -> None
     assert AppConnection(status=status).is_broken is is_broken
 
 
+def test_lock_tells_whether_this_row_is_there(organization: Model) -> None:
+    made, other = connection(organization), connection(organization, "other")
+    assert made.lock()
+    AppConnection.objects.filter(pk=made.pk).delete()
+    assert not made.lock()
+    assert other.lock()
+
+
 def test_cloud_that_was_disabled_has_a_name_still() -> None:
     made = AppConnection(cloud="public")
     assert (made.cloud_label, made.find_cloud().name) == ("Azure", "public")
