@@ -155,6 +155,19 @@ def test_same_account_id_in_another_tenant_is_another_account(
     assert str(AppConnection.objects.get().tenant_id) == TENANT
 
 
+def test_names_of_account_and_directory_are_those_of_the_new_sign_in(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.claims = {"name": "Ada King", "preferred_username": "king@contoso.com"}
+    (directory,) = microsoft.organization["value"]
+    directory["displayName"] = "Contoso Ltd"
+    reconnect(browser, connection)
+    after = AppConnection.objects.get()
+    assert (after.account_name, after.account_username) == ("Ada King", "king@contoso.com")
+    assert (after.tenant_name, after.connected_by) == ("Contoso Ltd", browser.user)
+    assert after.connected_at > connection.connected_at
+
+
 def test_reconnect_is_told_once_it_is_saved_and_not_before(
     browser: Browser, connection: AppConnection, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -139,6 +139,23 @@ def test_names_that_lead_elsewhere_are_refused(
     assert found == wrong
 
 
+def test_place_is_as_long_as_a_hooks_name_may_be(rotation: Rotation, settings: Any) -> None:
+    hooks = dict.fromkeys(("a" * 64, "a" * 65), "tests.rotations.take")
+    settings.INFISICAL_AZURE = {**settings.INFISICAL_AZURE, "SECRET_HOOKS": hooks}
+    Destination(rotation=rotation, kind="hook", place="a" * 64, name="x").full_clean()
+    with pytest.raises(ValidationError, match="64"):
+        Destination(rotation=rotation, kind="hook", place="a" * 65, name="x").full_clean()
+
+
+def test_kinds_have_words_for_people() -> None:
+    assert [str(label) for label in Destination.Kind.labels] == [
+        "Key Vault secret",
+        "App Configuration key-value",
+        "App Configuration reference to Key Vault",
+        "This site",
+    ]
+
+
 def test_last_one_is_that_without_which_nothing_is_left(rotation: Rotation) -> None:
     vault = rotation.destinations.get()
     other = copy(rotation)

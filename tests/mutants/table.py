@@ -28,7 +28,7 @@ TABLE = {
     "models.leases": "rotation_steps outcomes",
     "models.tokens": "refresh_tokens given_away reconnect throttling",
     "models.authorizations": "refusals",
-    "models.connections": "reconnect",
+    "models.connections": "reconnect credential",
     "models.rotations": "rotation rotation_steps destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
