@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -172,6 +173,7 @@ def search(
             contextvars.copy_context().run(run, interrupter)
             hits += interrupter.hit
             assert not database.in_atomic_block, (target, nth)
+            assert sys.exception() is None, (target, nth)
             known |= canaries()
             heard = Sinks()
             for event in events:
