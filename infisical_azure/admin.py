@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.formats import localize
 from django.utils.translation import gettext_lazy as _
@@ -119,7 +119,8 @@ class AppConnectionAdmin(admin.ModelAdmin):
             return self._refuse(request, error)
 
     def save_model(self, request: HttpRequest, obj: AppConnection, form: Any, change: Any) -> None:
-        super().save_model(request, obj, form, change)
+        if not obj.save_details():
+            raise Http404
         if form.changed_data:
             before = form.initial["name"] if "name" in form.changed_data else ""
             record(Act.CONNECTION_EDITED, obj, user=request.user, name=before)

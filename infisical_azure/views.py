@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
@@ -362,14 +363,15 @@ class ConnectionUpdateView(ConnectionMixin, UpdateView):
     def form_valid(self, form: Any) -> HttpResponse:
         try:
             with transaction.atomic(using=database()):
-                response = super().form_valid(form)
+                if not self.object.save_details():
+                    raise Http404
                 if form.changed_data:
                     before = form.initial["name"] if "name" in form.changed_data else ""
                     record(Act.CONNECTION_EDITED, self.object, user=self.request.user, name=before)
         except IntegrityError:  # Somebody took the name since the form looked.
             form.add_error("name", form.name_taken())
             return self.form_invalid(form)
-        return response
+        return redirect(self.get_success_url())
 
     def get_success_url(self) -> str:
         message = _("The changes to %s are saved.") % self.object.name

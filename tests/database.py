@@ -1,10 +1,11 @@
-"""A database that other threads and processes see, whichever engine the run uses."""
+"""The database of a run, whichever engine it uses: shared, and interrupted by others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.management import call_command
 from django.db import connections
@@ -40,3 +41,17 @@ def sqlite_file(path: Path) -> Iterator[None]:
         connections["default"].close()
         connections.settings["default"]["NAME"] = name
         connections["default"] = memory
+
+
+@contextmanager
+def meanwhile(beginning: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something just before the first statement that begins so."""
+    acts = [act]
+
+    def before(execute: Any, sql: str, *args: Any) -> Any:
+        if acts and sql.startswith(beginning):
+            acts.pop()()
+        return execute(sql, *args)
+
+    with connections["default"].execute_wrapper(before):
+        yield

@@ -18,12 +18,14 @@ from infisical_azure import rotation
 from infisical_azure.models import AppConnection, Rotation
 
 from .conftest import Browser
+from .database import meanwhile
 from .hostapp.host import add_member, make_organization
-from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, Microsoft
+from .microsoft import APPLICATION, APPLICATION_CLIENT_ID, OTHER_TENANT, Microsoft
 from .rotations import Azure
 
 pytestmark = pytest.mark.django_db
 LIST = reverse("admin:infisical_azure_appconnection_changelist")
+SAVES = 'UPDATE "infisical_azure_appconnection"'
 
 
 @pytest.fixture
@@ -109,6 +111,23 @@ def test_facts_are_shown_and_can_not_be_changed(
     staff.post(url, {"name": "renamed", "tenant_id": "x", "status": "ready", **forms(0)})
     assert AppConnection.objects.get().name == "renamed"
     assert AppConnection.objects.get().description == ""
+
+
+def test_edit_keeps_what_a_reconnect_has_saved_meanwhile(staff: Client) -> None:
+    connection = AppConnection.objects.get()
+    url = reverse("admin:infisical_azure_appconnection_change", args=[connection.pk])
+    with meanwhile(SAVES, lambda: AppConnection.objects.update(tenant_id=OTHER_TENANT)):
+        staff.post(url, {"name": "renamed", **forms(0)})
+    connection.refresh_from_db()
+    assert (connection.name, str(connection.tenant_id)) == ("renamed", OTHER_TENANT)
+
+
+def test_edit_does_not_bring_a_removed_connection_back(staff: Client) -> None:
+    url = reverse(
+        "admin:infisical_azure_appconnection_change", args=[AppConnection.objects.get().pk]
+    )
+    with meanwhile(SAVES, AppConnection.objects.all().delete):
+        assert staff.post(url, {"name": "renamed", **forms(0)}).status_code == 404
 
 
 def test_facts_of_a_connection_without_tokens(staff: Client) -> None:

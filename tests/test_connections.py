@@ -148,6 +148,21 @@ def test_lock_tells_whether_this_row_is_there(organization: Model) -> None:
     assert other.lock()
 
 
+def test_details_are_saved_without_the_rest_and_only_where_the_row_is_there(
+    organization: Model,
+) -> None:
+    made = connection(organization)
+    AppConnection.objects.update(status="ready", updated_at=timezone.now() - DAY)
+    made.name, made.description, made.status = "renamed", "For the toys", "retrying"
+    assert made.save_details()
+    saved = AppConnection.objects.get()
+    assert (saved.name, saved.description, saved.status) == ("renamed", "For the toys", "ready")
+    assert timezone.now() - saved.updated_at < MINUTE
+    AppConnection.objects.all().delete()
+    assert not made.save_details()
+    assert not AppConnection.objects.exists()
+
+
 def test_cloud_that_was_disabled_has_a_name_still() -> None:
     made = AppConnection(cloud="public")
     assert (made.cloud_label, made.find_cloud().name) == ("Azure", "public")

@@ -13,14 +13,16 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from infisical_azure.models import AppConnection, Authorization, RefreshToken
+from infisical_azure.models import AppConnection, Authorization, HistoryEntry, RefreshToken
 from infisical_azure.signals import connection_removed
 
 from .conftest import Browser
+from .database import meanwhile
 from .hostapp.host import add_member
-from .microsoft import TENANT
+from .microsoft import OTHER_TENANT, TENANT
 
 pytestmark = pytest.mark.django_db
+LOOKS_FOR_NAME = 'SELECT %s AS "a" FROM "infisical_azure_appconnection"'
 
 
 @pytest.fixture
@@ -237,6 +239,32 @@ def test_name_taken_since_the_form_looked(browser: Browser, connection: AppConne
     with database.execute_wrapper(take):
         page = browser.post(url, {"name": "renamed"}).content.decode()
     assert "already has a connection named “renamed”" in page
+
+
+def test_edit_keeps_what_a_reconnect_has_saved_meanwhile(
+    browser: Browser, connection: AppConnection
+) -> None:
+    def reconnect() -> None:
+        AppConnection.objects.update(tenant_id=OTHER_TENANT, status="needs-reconnect", claims="{}")
+
+    url = browser.url("connection_edit", connection.pk)
+    with meanwhile(LOOKS_FOR_NAME, reconnect):
+        assert browser.post(url, {"name": "renamed"}).status_code == 302
+    connection.refresh_from_db()
+    assert connection.name == "renamed"
+    assert (str(connection.tenant_id), connection.status, connection.claims) == (
+        OTHER_TENANT, "needs-reconnect", "{}",
+    )  # fmt: skip
+
+
+def test_edit_does_not_bring_a_removed_connection_back(
+    browser: Browser, connection: AppConnection
+) -> None:
+    url = browser.url("connection_edit", connection.pk)
+    with meanwhile(LOOKS_FOR_NAME, AppConnection.objects.all().delete):
+        assert browser.post(url, {"name": "renamed"}).status_code == 404
+    assert not AppConnection.objects.exists()
+    assert not HistoryEntry.objects.filter(act="connection-edited").exists()
 
 
 def test_removing_asks_for_the_name(browser: Browser, connection: AppConnection) -> None:

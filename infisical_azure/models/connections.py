@@ -136,6 +136,8 @@ class AppConnection(Explained):
     watch_due_at = models.DateTimeField(null=True, editable=False, db_index=True)
 
     STATUS_FIELDS = ("status", "status_since", *Explained.EXPLANATION)
+    #: What people write.
+    DETAIL_FIELDS = ("name", "description", "updated_at")
     #: What a round trip writes.
     GRANT_FIELDS = (
         *("cloud", "tenant_id", "tenant_name", "tenant_domain", "account_object_id"),
@@ -177,6 +179,18 @@ class AppConnection(Explained):
         """
         rows = AppConnection.objects.filter(pk=self.pk)
         return bool(rows.update(updated_at=F("updated_at")))
+
+    def save_details(self) -> bool:
+        """
+        Save name and description alone, since the rest may have changed after it was read.
+
+        Return False where the row is gone: a plain save would bring it back.
+        """
+        with transaction.atomic(using=database()):
+            is_there = self.lock()
+            if is_there:
+                self.save(update_fields=self.DETAIL_FIELDS)
+        return is_there
 
     @property
     def missing_permissions(self) -> tuple[Permission, ...]:
