@@ -291,7 +291,7 @@ class ConnectionReconnectView(ConnectionMixin, MicrosoftMixin, FormView):
         return {**super().get_form_kwargs(), "instance": self.connection}
 
 
-class ConnectionTestView(ConnectionMixin, TemplateView):
+class ConnectionTestView(NonAtomicMixin, ConnectionMixin, TemplateView):
     """Call every resource of a connection now, and show how it went."""
 
     permission = "change"
@@ -309,7 +309,7 @@ class ConnectionTestView(ConnectionMixin, TemplateView):
             problem=failed.problem if failed else "",
             correlation_id=failed.correlation_id if failed else "",
         )
-        self.connection.refresh_from_db()
+        del self.found  # It is read anew: somebody may have removed it meanwhile.
         return self.render_to_response(self.get_context_data(results=results))
 
 

@@ -52,6 +52,27 @@ def test_every_resource_is_called_live(
     assert microsoft.count("token") == 1
 
 
+def test_connection_that_is_removed_meanwhile_is_not_found(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.before["me"] = AppConnection.objects.all().delete
+    url = browser.url("connection_test", connection.pk)
+    assert browser.post(url).status_code == 404
+
+
+def test_nothing_is_locked_while_microsoft_is_asked(
+    browser: Browser,
+    connection: AppConnection,
+    microsoft: Microsoft,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(database.settings_dict, "ATOMIC_REQUESTS", value=True)
+    open_before, open_then = list(database.savepoint_ids), []
+    microsoft.before["me"] = lambda: open_then.append(list(database.savepoint_ids))
+    press(browser, connection)
+    assert open_then == [open_before]
+
+
 def test_cloud_that_is_disabled_is_named(
     browser: Browser, connection: AppConnection, microsoft: Microsoft
 ) -> None:
