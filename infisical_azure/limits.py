@@ -40,7 +40,7 @@ class Limit:
         """
         if self.most is None:
             return
-        _lock(organization)
+        lock(organization)
         if self.refuses(self.rows(organization).count()):
             raise LimitReachedError(self)
 
@@ -56,7 +56,8 @@ class LimitReachedError(InfisicalAzureError):
         self.limit = limit
 
 
-def _lock(organization: models.Model) -> None:
+def lock(organization: models.Model) -> None:
+    """Let no other transaction make a row for the organization until this one ends."""
     # The row that was made before keeps the key of the organization, and others' rows too:
     # a lock of the whole row would wait for them, and they for it.
     no_key = connections[database()].features.has_select_for_no_key_update

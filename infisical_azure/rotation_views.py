@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -38,6 +39,12 @@ def advance_and_tell(request: HttpRequest, pk: UUID) -> None:
     messages.add_message(request, level, message, fail_silently=True)
 
 
+def _refuse_a_second(form: DestinationForm, organization: Model) -> None:
+    """Ask the form once more, while nobody else can add a destination."""
+    limits.lock(organization)
+    form.refuse_a_second()
+
+
 class RotationAddView(ApplicationMixin, FormView):
     """Set a rotation up, and make its first client secret."""
 
@@ -59,21 +66,30 @@ class RotationAddView(ApplicationMixin, FormView):
             wanted_by=cast("User", self.request.user),
         )
         try:
-            with transaction.atomic(using=database()):
-                made.save()
-                form.instance.rotation = made
-                form.save()
-                limits.ROTATIONS.keep(self.organization)
-                record(Act.ROTATION_ADDED, made, user=self.request.user)
-                record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
+            self._save(made, form)
         except limits.LimitReachedError as error:
             form.add_error(None, str(error.limit))
-            return self.form_invalid(form)
+        except ValidationError as error:
+            form.add_error(None, error)
         except IntegrityError:
             form.add_error(None, _("This application has a rotation through this connection."))
-            return self.form_invalid(form)
-        advance_and_tell(self.request, made.pk)
-        return redirect(self.url("rotation_detail", pk=self.connection.pk, rotation=made.pk))
+        else:
+            advance_and_tell(self.request, made.pk)
+            return redirect(self.url("rotation_detail", pk=self.connection.pk, rotation=made.pk))
+        return self.form_invalid(form)
+
+    def _save(self, made: Rotation, form: RotationForm) -> None:
+        with transaction.atomic(using=database()):
+            # Whoever removes the connection looks for rotations under the same lock.
+            if not self.connection.lock():
+                raise Http404
+            made.save()
+            limits.ROTATIONS.keep(self.organization)
+            _refuse_a_second(form, self.organization)
+            form.instance.rotation = made
+            form.save()
+            record(Act.ROTATION_ADDED, made, user=self.request.user)
+            record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
 
 
 class RotationMixin(DirectoryMixin):
@@ -178,7 +194,7 @@ class DestinationAddView(RotationMixin, FormView):
         form.instance.rotation = self.rotation
         try:
             with rotation.changing(self.rotation):
-                form.refuse_a_second()
+                _refuse_a_second(form, self.organization)
                 form.save()
                 record(Act.DESTINATION_ADDED, form.instance, user=self.request.user)
         except ValidationError as error:

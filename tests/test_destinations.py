@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+import uuid
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connections
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
@@ -18,6 +22,7 @@ from infisical_azure.models import AppConnection, Destination, Rotation
 from infisical_azure.signals import rotation_failed
 
 from .conftest import Browser
+from .database import meanwhile
 from .hostapp.host import add_member, remove_member
 from .microsoft import Microsoft
 from .rotations import DAY, Azure, act, advance, later, listen, refer, states, url
@@ -272,6 +277,33 @@ def test_no_two_deliver_to_the_same_place(
     assert (response.status_code == 302) != taken
     if taken:
         assert "The rotation of HR delivers there already." in response.content.decode()
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_no_two_are_added_for_the_same_place_at_once(browser: Browser, rotation: Rotation) -> None:
+    other = Rotation.objects.get()
+    other.pk, other.application_id = uuid.uuid4(), uuid.uuid4()
+    other.save(force_insert=True)
+    both, statuses = threading.Barrier(2, timeout=2), []
+
+    def wait() -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait()
+
+    def click(made: Rotation) -> None:
+        person = Browser(browser.user, browser.organization)
+        with meanwhile('INSERT INTO "infisical_azure_destination"', wait):
+            statuses.append(deliver_to(person, made).status_code)
+        connections.close_all()
+
+    threads = [threading.Thread(target=click, args=(made,)) for made in (rotation, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 302]
+    assert Destination.objects.filter(name="second").count() == 1
 
 
 def test_another_rotation_may_call_the_same_function(

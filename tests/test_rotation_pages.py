@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,13 @@ from django.db import connection as database
 from django.utils import timezone
 
 from infisical_azure import rotation_upkeep, tasks
-from infisical_azure.models import AppConnection, Destination, HeldSecret, Rotation
+from infisical_azure.models import (
+    AppConnection,
+    Destination,
+    HeldSecret,
+    HistoryEntry,
+    Rotation,
+)
 from infisical_azure.obstacles import rotation_obstacle
 from infisical_azure.rotation_upkeep import rotate_due
 
@@ -70,6 +77,37 @@ def test_application_has_one_rotation(
     add(browser, connection)
     assert "has a rotation" in add(browser, connection, name="another").content.decode()
     assert Destination.objects.count() == 1
+
+
+def test_rotation_of_a_connection_that_is_removed_meanwhile_is_not_set_up(
+    browser: Browser, connection: AppConnection, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.before["application"] = AppConnection.objects.all().delete
+    assert add(browser, connection).status_code == 404
+    assert not Rotation.objects.exists()
+    assert not HistoryEntry.objects.filter(act="rotation-added").exists()
+
+
+def test_two_rotations_set_up_at_once_do_not_deliver_to_the_same_place(
+    browser: Browser, connection: AppConnection, azure: Azure, microsoft: Microsoft
+) -> None:
+    def add_another() -> None:
+        del microsoft.before["application"]
+        another = Rotation.objects.create(
+            connection=connection,
+            application_id=uuid.uuid4(),
+            app_id=uuid.uuid4(),
+            application_name="Payroll",
+            interval=timedelta(days=30),
+            lifetime=timedelta(days=90),
+            overlap=timedelta(days=3),
+        )
+        another.destinations.create(kind="key-vault", place="team", name="hr-secret")
+
+    microsoft.before["application"] = add_another
+    content = add(browser, connection).content.decode()
+    assert "The rotation of Payroll delivers there already." in content
+    assert Rotation.objects.count() == Destination.objects.count() == 1
 
 
 @pytest.mark.parametrize(
