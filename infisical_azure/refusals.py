@@ -97,11 +97,18 @@ def of_apis(connection: AppConnection) -> dict[str, Refusal]:
 
 
 def note_refusals(connection: AppConnection, refused: Kept, fault: Fault | None = None) -> bool:
-    """Give the connection the status of the worst refusal; return whether there is any."""
-    found = [one for one in map(Refusal.read, refused.values()) if one.status != Status.READY]
+    """
+    Give the connection the status of the worst refusal; return whether there is any.
+
+    `fault` is that of the newest refusal, which need not be the worst.
+    """
+    kept = map(Refusal.read, refused.values())
+    found = [refusal for refusal in kept if refusal.status != Status.READY]
     if not found:
         return False
-    worst = max(found, key=lambda one: one.status in BROKEN)
+    worst = max(found, key=lambda refusal: refusal.status in BROKEN)
     if (connection.status, connection.problem) != (worst.status, worst.problem):
-        connection.note_status(Status(worst.status), worst.problem, fault)
+        is_newest = fault is not None and fault.correlation_id == worst.correlation_id
+        connection.note_status(Status(worst.status), worst.problem, fault if is_newest else None)
+        connection.correlation_id = worst.correlation_id
     return True

@@ -129,9 +129,21 @@ def test_worst_refusal_is_the_connections_status() -> None:
         "vault": kept(status="permission-missing", problem="consent_missing"),
         "graph": kept(status="needs-admin-approval", problem="blocked_by_policy"),
     }
-    assert note_refusals(made, refused, FAULT)
+    assert note_refusals(made, refused, Fault(service="Entra", aadsts=53003, correlation_id="x"))
     assert (made.status, made.problem) == ("needs-admin-approval", "blocked_by_policy")
-    assert made.correlation_id == "an-id"
+    assert (made.aadsts, made.correlation_id) == (53003, "x")
     since = made.status_since
     assert note_refusals(made, refused)
-    assert (made.status_since, made.correlation_id) == (since, "an-id")
+    assert (made.status_since, made.aadsts, made.correlation_id) == (since, 53003, "x")
+
+
+@pytest.mark.parametrize("fault", [None, Fault(service="Entra", aadsts=50105, correlation_id="y")])
+def test_ids_for_support_are_those_of_the_refusal_that_is_told(fault: Fault | None) -> None:
+    made = AppConnection(status=Status.OPERATOR_MUST_ACT)
+    refused = {
+        "vault": kept(status="permission-missing", problem="consent_missing"),
+        "another": kept() | {"correlation_id": "y"},
+    }
+    assert note_refusals(made, refused, fault)
+    assert (made.status, made.problem) == ("permission-missing", "consent_missing")
+    assert (made.aadsts, made.correlation_id) == (None, "x")
