@@ -41,15 +41,19 @@ def connection(browser: Browser, microsoft: Microsoft) -> AppConnection:
     return AppConnection.objects.get()
 
 
-def reconnect(browser: Browser, connection: AppConnection, **form: str) -> Any:
-    """Submit the form and come back from Microsoft."""
+def begin(browser: Browser, connection: AppConnection, **form: str) -> dict[str, str]:
+    """Submit the form and return the parameters for Microsoft."""
     url = browser.url("connection_reconnect", connection.pk)
-    response = browser.post(url, {"tenant": TENANT, **form})
-    location = response.context["authorization_url"]
+    location = browser.post(url, {"tenant": TENANT, **form}).context["authorization_url"]
     sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
     assert browser.microsoft
     browser.microsoft.nonce = sent["nonce"]
-    return browser.come_back(sent)
+    return sent
+
+
+def reconnect(browser: Browser, connection: AppConnection, **form: str) -> Any:
+    """Submit the form and come back from Microsoft."""
+    return browser.come_back(begin(browser, connection, **form))
 
 
 def tokens_are_the_old_ones() -> bool:
@@ -144,11 +148,7 @@ def test_another_tenant_is_refused_unless_confirmed(
 def test_same_account_id_in_another_tenant_is_another_account(
     browser: Browser, connection: AppConnection
 ) -> None:
-    url = browser.url("connection_reconnect", connection.pk)
-    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
-    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
-    assert browser.microsoft
-    browser.microsoft.nonce = sent["nonce"]
+    sent = begin(browser, connection)
     Authorization.objects.filter(connection=connection).update(tenant_id=OTHER_TENANT)
     assert browser.problem(browser.come_back(sent)) == "account_switched"
     assert tokens_are_the_old_ones()
@@ -187,21 +187,16 @@ def test_what_must_be_proven_is_asked_of_the_same_tenant_alone(
     browser: Browser, connection: AppConnection, tenant: str, sent: str | None
 ) -> None:
     AppConnection.objects.update(claims='{"access_token":{"x":1}}')
-    url = browser.url("connection_reconnect", connection.pk)
-    response = browser.post(url, {"tenant": tenant, "may_switch": "on"})
-    query = parse_qs(urlsplit(response.context["authorization_url"]).query)
-    assert query.get("claims", [None])[0] == sent
+    asked = begin(browser, connection, tenant=tenant, may_switch="on")
+    assert asked.get("claims") == sent
 
 
 def test_problem_page_leads_back_to_the_reconnect_form(
     browser: Browser, connection: AppConnection
 ) -> None:
-    url = browser.url("connection_reconnect", connection.pk)
-    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
-    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
-    response = browser.come_back(sent, error="access_denied")
+    response = browser.come_back(begin(browser, connection), error="access_denied")
     page = browser.get(response["Location"]).content.decode()
-    assert f'href="{url}"' in page
+    assert f'href="{browser.url("connection_reconnect", connection.pk)}"' in page
 
 
 def test_reconnect_needs_the_right_to_change(
@@ -216,9 +211,7 @@ def test_reconnect_needs_the_right_to_change(
 def test_right_to_change_lost_at_microsoft(
     browser: Browser, connection: AppConnection, microsoft: Microsoft
 ) -> None:
-    url = browser.url("connection_reconnect", connection.pk)
-    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
-    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    sent = begin(browser, connection)
     remove_member(browser.organization, browser.user)
     add_member(browser.organization, browser.user, "view add")
     assert browser.problem(browser.come_back(sent)) == "permission_lost"
@@ -226,9 +219,7 @@ def test_right_to_change_lost_at_microsoft(
 
 
 def test_connection_removed_at_microsoft(browser: Browser, connection: AppConnection) -> None:
-    url = browser.url("connection_reconnect", connection.pk)
-    location = browser.post(url, {"tenant": TENANT}).context["authorization_url"]
-    sent = {key: value[0] for key, value in parse_qs(urlsplit(location).query).items()}
+    sent = begin(browser, connection)
     connection.delete()
     assert browser.problem(browser.come_back(sent)) == "state_unrecognised"
 
