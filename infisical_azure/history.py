@@ -46,9 +46,7 @@ def record(
     correlation id. `facts` are other fields of `HistoryEntry`, such as ``key_id``, and win
     over what follows from `about`; nothing of them may be secret.
     """
-    known = _of(about) | _why(error) | facts
-    if user is not None and user.pk is not None:
-        known |= {"actor_id": str(user.pk), "actor": user.get_username()}
+    known = _of(about) | _why(error) | _who(user) | facts
     values = {name: _fitting(name, value) for name, value in known.items()}
     return HistoryEntry.objects.using(database()).create(act=act, outcome=outcome, **values)
 
@@ -86,13 +84,14 @@ class Attempt:
 
 def record_unless_repeated(act: Act, about: Destination | Rotation, **facts: Any) -> None:
     """
-    Add an entry of a failure, unless the same has failed so since anything was done.
+    Add an entry of a failure, unless the same act has failed so since anything was done.
 
-    For work on a rotation that is tried again and again.
+    For work on a rotation that is tried again and again, by the same person or by nobody.
     """
-    known = {"destination_id": None, "problem": ""} | _of(about) | _why(facts.get("error")) | facts
+    known = {"destination_id": None, "problem": "", "actor_id": ""} | _of(about)
+    known |= _why(facts.get("error")) | _who(facts.get("user")) | facts
     entries = HistoryEntry.objects.using(database()).filter(rotation_id=known["rotation_id"])
-    names = ("destination_id", "outcome", "problem")
+    names = ("destination_id", "outcome", "problem", "actor_id")
     earlier = entries.filter(act=act, **{name: known[name] for name in names}).first()
     if earlier is None or entries.filter(outcome=Outcome.DONE, pk__gt=earlier.pk).exists():
         record(act, about, **facts)
@@ -121,6 +120,12 @@ def _of(about: models.Model) -> dict[str, Any]:
             name = about.name
             return {"organization_id": str(about.organization_id), "connection_name": name}
     return {"organization_id": str(about.pk)}
+
+
+def _who(user: AbstractBaseUser | AnonymousUser | None) -> dict[str, str]:
+    if user is None or user.pk is None:
+        return {}
+    return {"actor_id": str(user.pk), "actor": user.get_username()}
 
 
 def _why(error: Exception | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from django.utils.formats import localize
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from . import obstacles, rotation
+from . import calendar_links, obstacles, rotation
 from .exceptions import InfisicalAzureError
 from .models import (
     AppConnection,
@@ -99,8 +99,8 @@ def remove_all(organization: models.Model, *, user: User | None = None) -> Repor
     transactions, and again, a quarter of an hour later, where the report is not done or the
     process died: it goes on where it was.
     """
-    for model in (Authorization, Feed):
-        model._default_manager.filter(organization=organization).delete()
+    Authorization.objects.filter(organization=organization).delete()
+    calendar_links.end(Feed.objects.filter(organization=organization), by=user)
     removed, waiting, staying = 0, list[str](), list[Staying]()
     for connection in AppConnection.objects.of(organization).order_by("name"):
         staying += what_stays(connection)

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from . import data_planes
@@ -133,8 +133,10 @@ def remove_destination(destination: Destination, user: User | None = None) -> bo
     with changing(destination.rotation):
         is_last = destination.is_last
         if not is_last:
-            record(Act.DESTINATION_REMOVED, destination, user=user)
-            destination.delete()
+            ending = Destination.objects.filter(Q(pk=destination.pk) | Q(refers_to=destination.pk))
+            for removed in ending.select_related("rotation__connection"):
+                record(Act.DESTINATION_REMOVED, removed, user=user)
+            ending.delete()
     return not is_last
 
 
@@ -211,6 +213,12 @@ def end(rotation_id: UUID, *, user: User | None = None, leaves_rest: bool = Fals
         return False
     except Overtaken:
         return False
+    except _FAILURES as error:
+        rotation.release()
+        record_unless_repeated(
+            Act.ROTATION_ENDED, rotation, user=user, outcome=Outcome.FAILED, error=error
+        )
+        raise
     except Exception:
         rotation.release()
         raise

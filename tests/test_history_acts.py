@@ -18,8 +18,9 @@ from django.utils import timezone
 
 from infisical_azure import rotation as engine
 from infisical_azure import tokens, watch
-from infisical_azure.exceptions import TokenUnavailableError
+from infisical_azure.exceptions import RemoteError, TokenUnavailableError
 from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken, Rotation
+from infisical_azure.removal import remove_all
 
 from .conftest import Browser
 from .microsoft import (
@@ -31,7 +32,7 @@ from .microsoft import (
     application,
     error,
 )
-from .rotations import Azure, act, advance, later, url
+from .rotations import Azure, act, advance, later, refer, url
 from .test_reconnect import reconnect
 from .test_rotation_pages import FORM
 
@@ -300,6 +301,27 @@ def test_second_rotation_of_an_application_was_not_set_up(
     assert len(told(act="rotation-added")) == 1
 
 
+def test_reference_that_goes_with_what_it_refers_to_is_told_of(
+    browser: Browser, rotation: Rotation
+) -> None:
+    vault = rotation.destinations.get()
+    rotation.destinations.create(kind="hook", place="vaulty", name="jobs")
+    refer(rotation)
+    remove = browser.url("destination_remove", rotation.connection_id, rotation.pk, vault.pk)
+    browser.post(remove)
+    assert told_of(rotation, "name") == [
+        ("destination-removed", "done", "ada", "team / hr-secret"),
+        ("destination-removed", "done", "ada", "team-store / hr:secret (production)"),
+    ]
+
+
+def test_destination_is_removed_once(browser: Browser, rotation: Rotation) -> None:
+    rotation.destinations.create(kind="hook", place="vaulty", name="jobs")
+    clicks = [rotation.destinations.get(kind="hook") for _ in range(2)]
+    assert all(engine.remove_destination(row, browser.user) for row in clicks)
+    assert told_of(rotation, "name") == [("destination-removed", "done", "ada", "vaulty / jobs")]
+
+
 def test_last_destination_was_not_removed(browser: Browser, rotation: Rotation) -> None:
     last = rotation.destinations.get()
     browser.post(browser.url("destination_remove", rotation.connection_id, rotation.pk, last.pk))
@@ -418,6 +440,24 @@ def test_rotation_that_is_worked_on_is_paused_by_who_wants_to_end_it(
     assert told_of(rotation) == [("rotation-paused", "done", "ada")]
 
 
+def test_rotation_that_could_not_be_ended_is_told_of(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    refused = {"error": {"code": "Authorization_RequestDenied"}}
+    microsoft.fail("remove_password", 403, refused, **{"request-id": CORRELATION})
+    with later(minutes=2):
+        for _ in range(2):
+            browser.post(url(browser, rotation, "rotation_remove"), {"name": str(rotation)})
+        with pytest.raises(RemoteError):
+            engine.end(rotation.pk)
+    why = (refused["error"]["code"], CORRELATION)
+    assert told_of(rotation, "problem", "correlation_id")[1:] == [
+        ("rotation-ended", "failed", "ada", *why), ("rotation-ended", "failed", "", *why)
+    ]  # fmt: skip
+
+
 def test_rotation_that_is_gone_is_not_told_of(browser: Browser, rotation: Rotation) -> None:
     Rotation.objects.all().delete()
     engine.resume(rotation, browser.user)
@@ -471,6 +511,14 @@ def test_client_secret_of_another_directory_is_not_gone(
 
 
 # Calendar links
+
+
+def test_calendar_link_that_ends_with_all_of_an_organization_is_told_of(
+    browser: Browser,
+) -> None:
+    browser.post(browser.url("feed_add"))
+    remove_all(browser.organization, user=browser.user)
+    assert told()[1:] == [("feed-removed", "done", "ada")]
 
 
 def test_calendar_link_is_made_and_removed_once(browser: Browser) -> None:

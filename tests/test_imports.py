@@ -107,7 +107,7 @@ MAY_IMPORT = {
     "management.commands.infisical_azure_refresh": "management.unattended upkeep",
     "management.commands.infisical_azure_rotate": "management.unattended rotation_upkeep",
     "management.commands.infisical_azure_watch": "management.unattended watch",
-    "removal": "exceptions models obstacles rotation",
+    "removal": "calendar_links exceptions models obstacles rotation",
     "admin": "health history models obstacles own_secret removal",
     "limits": "conf exceptions models",
     "flow": (
