@@ -1,4 +1,4 @@
-"""A page of what was done, for whoever may see the thing itself."""
+"""A page of the history of a connection, an application or a rotation."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class AzureConnectionForm(TenantForm, ConnectionDetailsForm):
             del self.fields["cloud_name"]
 
     def is_taken(self, name: str) -> bool:
-        """Look for the name, and by the same query whether there is room for a connection."""
+        """Look for the name, and in the same query whether the limit is reached."""
         found = AppConnection.objects.of(self.organization).aggregate(
             all=Count("pk"), named=Count("pk", filter=Q(name=name))
         )
@@ -248,7 +248,7 @@ class ReconnectForm(TenantForm):
 
 
 class ConfirmForm(OwnIds, forms.Form):
-    """Ask for a name once more, so that no click alone removes what can't be brought back."""
+    """Ask for a name once more, so that no single click removes anything for good."""
 
     name = forms.CharField(
         label=_("Type the name to confirm"),

@@ -1,4 +1,4 @@
-"""How a connection is: what broke it, in whose hands it lies, and what to do."""
+"""How a connection is: what broke it, who must act, and what to do."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ REASONS: dict[str, str | Promise] = {
     "offline_access_missing": _("Access beyond the first hour was not granted."),
 }
 
-# What is said of one API alone, though not always by a suberror (entra-docs
-# reference-error-codes): words that are more exact than ``error`` and ``suberror``.
+# AADSTS numbers about one API alone (entra-docs reference-error-codes): more exact than
+# ``error`` and ``suberror``, which Entra does not always send.
 _OF_AN_API = {
     **dict.fromkeys((50072, 50074, 50076, 50078, 50079, 50097, 50158), "sign_in_needed"),
     **dict.fromkeys((53000, 53001, 53002, 53003, 53011), "blocked_by_policy"),
@@ -66,7 +66,7 @@ _OF_AN_API = {
 }
 _API_SUBERRORS = {"basic_action", "additional_action", "message_only", "consent_required"}
 _API_ERRORS = {"interaction_required", "consent_required"}
-# What is said of the refresh token itself.
+# AADSTS numbers about the refresh token itself.
 _OF_THE_GRANT = {
     **dict.fromkeys((50057, 50173, 70000), "grant_revoked"),
     **dict.fromkeys((70008, 700082), "grant_expired"),
@@ -74,7 +74,7 @@ _OF_THE_GRANT = {
     **dict.fromkeys((70043, 700084), "sign_in_needed"),
 }
 _GRANT_SUBERRORS = {"bad_token", "token_expired", "user_password_expired"}
-# What is said of this site's application, or of the whole directory.
+# AADSTS numbers about this site's application, or the whole directory.
 _OF_THE_SITE = {
     *(7000215, 7000216, 7000218, 7000222, 700025, 700027),
     *(50011, 50194, 90002, 700016, 7000112, 7000229),
@@ -164,14 +164,14 @@ def diagnose(
 
 def _concerns_one_api(error: RemoteError, *, is_graph: bool) -> bool:
     """
-    Say whether the tokens for other APIs are none the worse for a refusal.
+    Say whether an error concerns one API alone, so that the tokens for others go on.
 
-    Policies and consents are an API's own. What is not understood is another API's alone:
-    should the grant be at its end, Graph's next refresh tells.
+    Policies and consents are an API's own. An error that is not understood concerns its API
+    alone unless that is Graph, whose next refresh tells whether the grant has ended.
     """
     fault = error.fault
     if isinstance(error, UnavailableError):
-        return fault.is_loop  # That counts the requests for one API.
+        return fault.is_loop  # Entra counts the requests for one API.
     if fault.suberror in _GRANT_SUBERRORS or fault.aadsts in _OF_THE_SITE:
         return False
     if fault.aadsts in _OF_THE_GRANT and not fault.claims:

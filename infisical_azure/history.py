@@ -53,7 +53,7 @@ def record(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A change that Microsoft is asked for: told of before the call, and how it went after it."""
+    """A change that Microsoft is asked for: an entry before the call, and another after it."""
 
     act: Act
     connection: AppConnection

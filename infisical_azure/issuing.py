@@ -34,7 +34,7 @@ class SpentError(InfisicalAzureError):
 
 
 class UnderWayError(InfisicalAzureError):
-    """Another request with the same form is still at it."""
+    """Another request with the same form still waits for Microsoft."""
 
 
 class UncertainError(InfisicalAzureError):
@@ -68,7 +68,7 @@ class Wish:
 
 def find(wish: Wish) -> IssuedValue | None:
     """
-    Return what another request with the same form got, once it has it; None if there is none.
+    Return the value that another request with the same form gets; None without such a request.
 
     Raises SpentError, UnderWayError and UncertainError.
     """
@@ -92,7 +92,7 @@ def find(wish: Wish) -> IssuedValue | None:
 
 def issue(wish: Wish, application: Application) -> IssuedValue:
     """
-    Issue the client secret, or wait for who does so with the same form, and keep its value.
+    Issue the client secret and keep its value, or wait for a request with the same form.
 
     Raises what `find` raises, ConnectionGoneError, and LimitReachedError, TokenUnavailableError
     or RemoteError where nothing was issued: then the form works again.
@@ -112,7 +112,7 @@ def _is_of(secret: IssuedSecret, wish: Wish) -> bool:
 
 
 def _ask(wish: Wish, application: Application) -> tuple[IssuedSecret, bool]:
-    """Save that it is asked for, before it is; return False where another request did."""
+    """Save the wish before Microsoft is asked; return False where another request has."""
     IssuedValue.objects.purge()
     now = timezone.now()
     with transaction.atomic(using=database()):
@@ -184,7 +184,7 @@ def _keep(secret: IssuedSecret, wish: Wish, new: NewSecret) -> IssuedValue | Non
 
 
 def _take_back(graph: GraphClient, secret: IssuedSecret, attempt: Attempt) -> NoReturn:
-    """Remove what nobody would know of; the token at hand outlives the connection."""
+    """Remove a client secret that nobody would know of; the token outlives the connection."""
     key_id = cast("UUID", secret.key_id)
     removal = replace(attempt, act=Act.SECRET_REMOVED, key_id=key_id, id=uuid.uuid4())
     try:

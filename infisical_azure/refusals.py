@@ -20,7 +20,7 @@ Kept = dict[str, dict[str, Any]]
 
 _LONGEST_PAUSE = timedelta(minutes=5)
 _LONGEST_UNTIL_SIGN_IN = timedelta(minutes=30)
-#: One that nobody has asked for since says nothing of the connection any more.
+#: A refused API that nobody has asked for since then says nothing of the connection.
 _FORGOTTEN_AFTER = timedelta(days=1)
 _QUIET = {Status.READY, Status.PERMISSION_MISSING}
 
@@ -32,7 +32,7 @@ class Refusal:
     problem: str
     reaction: Reaction
     status: str
-    """What it makes of the connection: ready where that is as it was."""
+    """The status that follows for the connection; ready where it stays as it was."""
     correlation_id: str
     failures: int
     until: datetime
@@ -48,7 +48,7 @@ class Refusal:
 
 
 def refusal_of(row: RefreshToken, audience: str) -> Refusal | None:
-    """Return why Microsoft is not to be asked for this resource now, if it isn't."""
+    """Return the refusal for which Microsoft is not asked for this resource now, if any."""
     kept = row.refused.get(audience)
     found = Refusal.read(kept) if kept else None
     return found if found is not None and timezone.now() < found.until else None
@@ -73,18 +73,18 @@ def refused_anew(
 
 
 def remaining(row: RefreshToken, audience: str) -> Kept:
-    """Return what is refused still when there is a token for this resource."""
+    """Return the refusals that are left once there is a token for this resource."""
     since = (timezone.now() - _FORGOTTEN_AFTER).isoformat()
     kept = row.refused.items()
     return {
-        one: found
-        for one, found in kept
-        if one != audience and (found["until"] > since or found["status"] in BROKEN)
+        resource: found
+        for resource, found in kept
+        if resource != audience and (found["until"] > since or found["status"] in BROKEN)
     }
 
 
 def of_apis(connection: AppConnection) -> dict[str, Refusal]:
-    """Return what is refused of late, by resource, that the connection's status doesn't tell."""
+    """Return recent refusals by resource, where the connection's status doesn't tell them."""
     rows = RefreshToken.objects.filter(pk=connection.pk)
     kept = rows.values_list("refused", flat=True).first() or {}
     since = timezone.now() - _FORGOTTEN_AFTER

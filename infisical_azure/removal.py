@@ -117,7 +117,7 @@ def remove_all(organization: models.Model, *, user: User | None = None) -> Repor
 
 
 def _left_behind(made: Rotation, user: User | None) -> list[Staying]:
-    """End a rotation; return what it has begun and Microsoft does not let us take back."""
+    """End a rotation; return the client secret that it has begun and that can't be removed."""
     begun = made.secrets.filter(state__in=RotatedSecret.PENDING, offered_at=None).first()
     try:
         rotation.end(made.pk, user=user)
@@ -155,11 +155,11 @@ def end(connection: AppConnection, *, user: User | None = None) -> None:
 def delete(connection: AppConnection, *, user: User | None = None) -> None:
     """Delete a connection whose rotations are ended; raise what `remove` raises."""
     with transaction.atomic(using=database()):
-        # The order of all who lock both: a refresh saves the token first, then the connection.
+        # In the order of a refresh, which saves the token first, then the connection.
         RefreshToken.objects.overtake(connection)
         if not connection.lock():
             raise RemovedBeforeError
-        # Asked again under the lock, which whoever issues a client secret takes first.
+        # Asked again under the lock, which comes before a client secret or a rotation is begun.
         if connection.issued_secrets.under_way().exists():
             raise NotRemovedError(obstacles.BEING_ISSUED)
         if connection.rotations.exists():
@@ -169,7 +169,7 @@ def delete(connection: AppConnection, *, user: User | None = None) -> None:
 
 
 def _rotated(connection: AppConnection) -> list[Staying]:
-    """Return what rotations leave: all but what has certainly arrived nowhere."""
+    """Return the client secrets of rotations, without those that certainly arrived nowhere."""
     in_use = (RotatedSecret.State.CURRENT, RotatedSecret.State.RETIRING)
     rows = RotatedSecret.objects.filter(
         rotation__connection=connection, expires_at__gt=timezone.now()
@@ -191,7 +191,7 @@ def _staying(row: RotatedSecret) -> Staying:
 
 
 def _issued(connection: AppConnection) -> list[Staying]:
-    """Return what people had issued, unless the directory has been read without it since."""
+    """Return the client secrets that people issued, without those that a watch has missed."""
     return [
         Staying(
             name=row.name,

@@ -61,7 +61,7 @@ _TOLD_AFTER = timedelta(minutes=15)
 
 
 def rotate_now(rotation: Rotation, user: User) -> None:
-    """Let the next one begin when the rotation is advanced, whatever the interval."""
+    """Have a new client secret made at the next advance, whatever the interval."""
     now = timezone.now()
     with _acting(Act.ROTATION_REQUESTED, rotation, user) as row:
         row.update(due_at=now, wake_at=now, wished_at=now, paused_at=None, wanted_by=user)
@@ -95,10 +95,10 @@ def _acting(act: Act, rotation: Rotation, user: User | None) -> Iterator[QuerySe
 @contextmanager
 def changing(rotation: Rotation) -> Iterator[None]:
     """
-    Save what the block saves in one transaction, and let the rotation heed it at once.
+    Run the block in one transaction, and have the rotation heed it at once.
 
-    One at a time, and apart from each step. Raises Rotation.DoesNotExist for one that
-    is gone.
+    Changes wait for each other and for the rotation's steps. Raises Rotation.DoesNotExist
+    where the rotation is gone.
     """
     with transaction.atomic(using=database()):
         # This UPDATE locks the row until the commit.
@@ -123,13 +123,13 @@ def reschedule(
         rotation.refresh_from_db()
         record(Act.ROTATION_EDITED, rotation, user=user)
         current = rotation.secrets.filter(state=RotatedSecret.State.CURRENT).first()
-        # One that is wanted by now stays wanted.
+        # A rotation that is due by now stays due.
         if current is not None and rotation.due_at > now:
             rows.update(due_at=due_after(rotation, current, current.delivered_at or now))
 
 
 def remove_destination(destination: Destination, user: User | None = None) -> bool:
-    """Deliver there no longer, nor to what refers to it; False where nothing would be left."""
+    """Remove it and what refers to it; return False where no other destination is left."""
     with changing(destination.rotation):
         is_last = destination.is_last
         if not is_last:
@@ -144,8 +144,8 @@ def advance(rotation_id: UUID) -> str:
     """
     Do all that can be done for a rotation now; return advanced, waiting, failed or skipped.
 
-    Any process may do this at any time: one at a time does, and what another has
-    begun is resumed where its last durable step ended.
+    Any process may do this at any time. One works on a rotation at a time, and it goes
+    on after the last durable step of the process before it.
     """
     found = _find(rotation_id)
     rotation = _claim(found) if found else None
@@ -191,9 +191,9 @@ def end(rotation_id: UUID, *, user: User | None = None, leaves_rest: bool = Fals
 
     Return False while others work on it, or something of it may still turn up in Azure:
     then it is paused, and can be ended a quarter of an hour later. The client secrets
-    that are in use stay valid until they expire. Raises TokenUnavailableError,
-    RemoteError and what else keeps it from asking Microsoft, and is then as it was; with
-    `leaves_rest` only where that may pass, else it is logged what is left behind.
+    that are in use stay valid until they expire. Raises TokenUnavailableError, RemoteError
+    or another error that kept it from asking Microsoft; then the rotation is as it was.
+    With `leaves_rest` it raises only an error that may pass, and else logs what is left behind.
     """
     found = _find(rotation_id)
     if found is None:
@@ -241,7 +241,7 @@ def end_all(connection: AppConnection, user: User | None = None) -> bool:
     """
     End the rotations of a connection that is to be deleted.
 
-    Return False where one can't be ended yet, as `end` does. What Microsoft refuses,
+    Return False where a rotation can't be ended yet, as `end` does. What Microsoft refuses,
     or a connection without access can't ask for, is logged and left behind.
     """
     is_ended = True
@@ -254,7 +254,7 @@ def end_all(connection: AppConnection, user: User | None = None) -> bool:
 
 
 def _rest(rotation: Rotation, *, is_well: bool) -> bool:
-    """Nothing is left to do: note when there will be; False if somebody wants more by now."""
+    """Note when there is something to do next; return False if somebody wants more by now."""
     times = [at for at in (rotation.sweep_at, rotation.missed_at) if at]
     if not rotation.is_paused:
         retiring = rotation.secrets.filter(state=RotatedSecret.State.RETIRING)
@@ -272,12 +272,12 @@ def _rest(rotation: Rotation, *, is_well: bool) -> bool:
 
 
 def _unless_wished(rotation: Rotation) -> QuerySet[Any]:
-    """Return the row that we hold, if nobody has wanted anything of it since we looked."""
+    """Return the row that we hold, if nobody has asked anything of it since we looked."""
     return rotation.holding().filter(wake_at=rotation.wake_at)
 
 
 def _give_back(rotation: Rotation, **facts: Any) -> bool:
-    """End the lease and save these facts; what somebody wants by now comes first."""
+    """End the lease and save these facts, unless somebody has asked for more meanwhile."""
     is_saved = _unless_wished(rotation).update(lease_until=None, **facts)
     if not is_saved:
         rotation.release()
@@ -288,7 +288,7 @@ def _give_back(rotation: Rotation, **facts: Any) -> bool:
 
 
 def _note_failure(rotation: Rotation, error: Failure) -> bool:
-    """Remember it and when to try again, and tell once; return False where that is at once."""
+    """Save the failure and when to try again, and tell once; return False to try at once."""
     now = timezone.now()
     fault = error.fault if isinstance(error, RemoteError) else None
     since = rotation.failing_since or now

@@ -17,7 +17,7 @@ from .models import AppConnection, Destination, Rotation, shortest_lifetime
 
 Kind = Destination.Kind
 _DAY = timedelta(days=1)
-#: The choice of what holds now, where that is not a number of days.
+#: The choice that keeps the present value, where that is not a number of days.
 _NOW = "now"
 
 
@@ -65,7 +65,7 @@ class ScheduleForm(OwnIds, forms.Form):
             label = ngettext("%(days)s day", "%(days)s days", days) % {"days": days}
             choice = (_NOW, str(value)) if value % _DAY else (days, label)
             self.initial[name] = choice[0]
-            if choice[0] not in dict(field.choices):  # Chosen by code, which is free to.
+            if choice[0] not in dict(field.choices):  # Chosen by code, which may choose any.
                 field.choices = [*field.choices, choice]
 
     def clean(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class DestinationForm(OwnIds, forms.ModelForm):
             self.fields["place"].help_text += " " + _("For this site: %s.") % names
         else:
             without.add(Kind.HOOK)
-        kinds = [one for one in Kind.choices if one[0] not in without]
+        kinds = [choice for choice in Kind.choices if choice[0] not in without]
         self.fields["kind"].choices = kinds  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
@@ -165,9 +165,9 @@ class DestinationForm(OwnIds, forms.ModelForm):
 
     def refuse_a_second(self) -> None:
         """
-        Let no two destinations of the organization overwrite each other's.
+        Refuse a destination that would overwrite another of the organization.
 
-        Raises ValidationError, also where what it refers to is gone.
+        Raises ValidationError, also where the destination that it refers to is gone.
         """
         kind, place, name, label = (
             self.cleaned_data.get(key, "") for key in ("kind", "place", "name", "label")

@@ -39,21 +39,21 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 State = RotatedSecret.State
 
-#: Graph's reads lag its writes by up to some 15 seconds (observed; there is no promise):
-#: only after this is a client secret that isn't seen taken to have never been issued.
+#: Graph's reads lag its writes by up to some 15 seconds (observed, not promised): a client
+#: secret that is not seen after this time counts as never issued.
 SETTLES_WITHIN = timedelta(seconds=60)
-#: After a lost answer the application is looked at once more, so much later.
+#: How long after a lost answer the application is looked at once more.
 SWEEP_AFTER = timedelta(minutes=15)
 #: How soon a client secret that Entra doesn't know yet is tried again.
 _PROVE_AGAIN = timedelta(seconds=5)
 #: Longer than Entra has been seen to take; then it counts as a failure.
 _PROVEN_WITHIN = timedelta(minutes=10)
-#: However short an interval code has chosen: the directory would fill up.
+#: Code may choose a shorter interval, which would fill the directory up.
 _SHORTEST_INTERVAL = timedelta(minutes=1)
 _FULL = "Directory_ResourceSizeExceeded"
 #: Our own code, where the directory no longer shows the client secret that is in use.
 CURRENT_MISSING = "current_secret_missing"
-#: What others than the lease's holder may change.
+#: The columns that others than the lease's holder may change.
 _WANTED = (
     *("wake_at", "due_at", "paused_at", "sweep_at", "missed_at", "wanted_by_id", "wished_at"),
     *("interval", "lifetime", "overlap"),
@@ -61,7 +61,7 @@ _WANTED = (
 
 
 class Overtaken(Exception):
-    """Somebody else has claimed the rotation since: whatever we hold is worth nothing."""
+    """Another process has claimed the rotation since: nothing more may be saved here."""
 
 
 class Waiting(Exception):
@@ -86,7 +86,7 @@ def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
     if pending is not None:
         return lambda: _PENDING_STEPS[State(pending.state)](rotation, pending)
-    # Before the next one, which would hide that somebody removed this one.
+    # Before a new client secret is made, which would hide that the one in use is missing.
     if rotation.missed_at is not None and rotation.missed_at <= now:
         return lambda: _look_for_current(rotation)
     if not rotation.is_paused:
@@ -99,7 +99,7 @@ def next_step(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
 
 
 def _next_of_interval(rotation: Rotation, now: datetime) -> Callable[[], None] | None:
-    # First: an old one that can't be removed must not keep the next one from being made.
+    # First: an old client secret that can't be removed must not keep the next from being made.
     if rotation.due_at <= now:
         return lambda: _begin(rotation)
     late = _late(rotation, now)
@@ -118,14 +118,14 @@ def _look_again(rotation: Rotation) -> None:
 
 
 def _late(rotation: Rotation, now: datetime) -> RotatedSecret | None:
-    """Return the oldest superseded one whose overlap is over."""
+    """Return the oldest superseded client secret whose overlap is over."""
     over = rotation.secrets.filter(state=State.RETIRING, retire_at__lte=now)
     return over.order_by("retire_at").first()
 
 
 @contextmanager
 def fenced(rotation: Rotation) -> Iterator[None]:
-    """Save what the block saves, if the rotation is still ours; the lease begins anew."""
+    """Commit the block if the rotation is still ours; the lease begins anew."""
     with transaction.atomic(using=database()):
         # This UPDATE locks the row until the commit.
         if not rotation.holding().update(lease_until=timezone.now() + lease()):
@@ -134,7 +134,7 @@ def fenced(rotation: Rotation) -> Iterator[None]:
 
 
 def _renew_lease(rotation: Rotation) -> None:
-    """Go on for another lease, or raise Overtaken, before what takes its time."""
+    """Begin the lease anew before a slow call, or raise Overtaken."""
     with fenced(rotation):
         pass
 
@@ -150,7 +150,7 @@ def _begin(rotation: Rotation) -> None:
 
 
 def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Issue it, once it is certain that no earlier try has."""
+    """Issue the client secret, once it is certain that no earlier try has done so."""
     if secret.asked_at is not None:
         _settle(rotation, secret)
     now = timezone.now()
@@ -189,7 +189,7 @@ def _issue(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _make_room(rotation: Rotation, error: Exception) -> None:
-    """Where the application is full, remove what of ours has had its time."""
+    """Where the application is full, remove a superseded client secret that is due."""
     is_full = isinstance(error, RemoteError) and error.fault.error == _FULL
     late = _late(rotation, timezone.now()) if is_full and not rotation.is_paused else None
     if late is not None:
@@ -197,7 +197,7 @@ def _make_room(rotation: Rotation, error: Exception) -> None:
 
 
 def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Find out whether an answer was lost, and remove what it would have told of."""
+    """Remove the client secret of a lost answer; raise Waiting while it may still turn up."""
     asked_at = secret.asked_at or timezone.now()
     removed = _remove_orphans(rotation)
     settled_at = asked_at + SETTLES_WITHIN
@@ -206,13 +206,13 @@ def _settle(rotation: Rotation, secret: RotatedSecret) -> None:
     with fenced(rotation):
         secret.asked_at = None
         secret.save(update_fields=["asked_at"])
-        # It may turn up yet, or again: reads have been seen to lag more than anybody promises.
+        # It may still turn up: reads have been seen to lag for longer.
         rotation.sweep_at = timezone.now() + SWEEP_AFTER
         rotation.save(update_fields=["sweep_at"])
 
 
 def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Sign in with it so often in a row that all of Entra knows it."""
+    """Sign in with it several times in a row, until all of Entra knows it."""
     connection, value = rotation.connection, _value_of(secret)
     if value is None:
         _give_up(rotation, secret)
@@ -239,7 +239,7 @@ def _prove(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _value_of(secret: RotatedSecret) -> Secret | None:
-    """Return its value; None where that is gone, or was stored with a key that is."""
+    """Return its value; None where that is gone, or none of FERNET_KEYS opens it."""
     held = HeldSecret.objects.with_secret().filter(of=secret).first()
     try:
         return Secret.of(held.secret.reveal) if held else None
@@ -249,15 +249,15 @@ def _value_of(secret: RotatedSecret) -> Secret | None:
 
 
 def _is_dead(rotation: Rotation, secret: RotatedSecret, now: datetime) -> bool:
-    """Say whether it will never work: it has expired, or somebody has removed it."""
+    """Say whether it will never work, as it has expired or somebody has removed it."""
     if secret.has_ended:
         return True
     is_old = now >= (secret.issued_at or now) + SWEEP_AFTER
-    return is_old and secret.key_id not in {one.key_id for one in _look(rotation).secrets}
+    return is_old and secret.key_id not in {found.key_id for found in _look(rotation).secrets}
 
 
 def _give_up(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Begin the next one at once; what may have been delivered stays until that is in use."""
+    """Give it up; where it may have been delivered, it stays until the next is in use."""
     if secret.offered_at is None or secret.has_ended:
         _discard(rotation, secret)
         return
@@ -274,7 +274,7 @@ def _discard(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _note_removed(rotation: Rotation, secret: RotatedSecret, *, was_seen: bool) -> None:
-    """Note that it is gone; where it was not seen before, look once more later."""
+    """Note it as removed; where it was not seen before, look once more later."""
     now = timezone.now()
     with fenced(rotation):
         HeldSecret.objects.filter(of=secret).delete()
@@ -286,10 +286,10 @@ def _note_removed(rotation: Rotation, secret: RotatedSecret, *, was_seen: bool) 
 
 
 def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Deliver to each destination; then it is the one in use."""
+    """Deliver to each destination, then put the client secret to use."""
     proven_at = secret.proven_at
     if proven_at is None or timezone.now() - proven_at > _PROVEN_WITHIN:
-        _prove(rotation, secret)  # An old proof proves nothing; it is delivered in the next step.
+        _prove(rotation, secret)  # An old proof proves nothing; the next step delivers.
         return
     value = _value_of(secret)
     if value is None:
@@ -297,7 +297,7 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
         return
     failure: Exception | None = None
     lacking = rotation.destinations.exclude(delivered=secret)
-    # What refers to another destination comes after that one has it.
+    # A reference comes after the destination that it refers to.
     ready = lacking.filter(Q(refers_to=None) | Q(refers_to__delivered=secret))
     tried: list[UUID] = []
     while destination := ready.exclude(pk__in=tried).select_related("refers_to").first():
@@ -320,31 +320,31 @@ def _deliver(rotation: Rotation, secret: RotatedSecret) -> None:
                 error=error,
                 key_id=secret.key_id,
             )
-            # The others get it all the same. What needs a person is told rather than what passes.
+            # The others get it all the same. A failure that needs a person is told first.
             if failure is None or passes(failure):
                 failure = error
             continue
         with fenced(rotation):
-            # Somebody may have removed it meanwhile.
+            # Somebody may have removed the destination meanwhile.
             same = rotation.destinations.filter(pk=destination.pk)
             same.update(delivered=secret, delivered_at=timezone.now())
             record(Act.SECRET_DELIVERED, destination, key_id=secret.key_id)
     if not tried and lacking.exists():
-        failure = DeliveryError("A destination refers to one that this never delivers to.")
+        failure = DeliveryError("The destination of a reference never gets the client secret.")
     if failure is not None:
         raise failure
     _put_to_use(rotation, secret)
 
 
 def _note_offered(rotation: Rotation, secret: RotatedSecret, at: datetime | None) -> None:
-    """Note that it may be somewhere from now on, or that it is nowhere after all."""
+    """Note when it was first sent to a destination; None where it arrived nowhere."""
     with fenced(rotation):
         secret.offered_at = at
         secret.save(update_fields=["offered_at"])
 
 
 def _may_have_arrived(error: Exception) -> bool:
-    """Say whether a destination may have it, though delivering it has failed."""
+    """Say whether a destination may have got the client secret despite the failure."""
     if isinstance(error, (RemoteError, TokenUnavailableError)):
         return may_have_happened(error)
     return True  # The site's own code.
@@ -354,7 +354,7 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
     now = timezone.now()
     with fenced(rotation):
         if rotation.destinations.exclude(delivered=secret).exists():
-            return  # Somebody has added one meanwhile.
+            return  # Somebody has added a destination meanwhile.
         _look_again(rotation)
         given_up = Q(state=State.RETIRING, retire_at=None)
         for old in rotation.secrets.filter(Q(state=State.CURRENT) | given_up):
@@ -363,7 +363,7 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
         secret.state, secret.delivered_at = State.CURRENT, now
         secret.save(update_fields=["state", "delivered_at"])
         HeldSecret.objects.filter(of=secret).delete()
-        # Whoever wanted one since this was begun has it; the next one is the interval's.
+        # Meets every wish since it was begun; the interval says when the next is due.
         rotation.due_at, rotation.wanted_by = due_after(rotation, secret, now), None
         rotation.save(update_fields=["due_at", "wanted_by"])
         _tell(Act.SECRET_ROTATED, rotation, secret)
@@ -374,14 +374,14 @@ def _put_to_use(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _retire_at(old: RotatedSecret, overlap_ends_at: datetime) -> datetime:
-    """Return when its overlap is over: at the latest when it ends by itself."""
+    """Return when the overlap of an old client secret ends, at the latest when it expires."""
     if old.expires_at is None or old.has_ended:
         return overlap_ends_at
     return min(overlap_ends_at, old.expires_at)
 
 
 def due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datetime:
-    """Return when the one after this is due: earlier where this one was delivered late."""
+    """Return when the next client secret is due: earlier where this was delivered late."""
     to_spare = (rotation.lifetime - rotation.interval - rotation.overlap) / 2
     latest = (secret.expires_at or now + rotation.lifetime) - rotation.overlap - to_spare
     due_at = min(now + rotation.interval, max(latest, now + timedelta(hours=1)))
@@ -389,8 +389,8 @@ def due_after(rotation: Rotation, secret: RotatedSecret, now: datetime) -> datet
 
 
 def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
-    """Remove a superseded one; never while its successor is not seen in the directory."""
-    present = {one.key_id for one in _look(rotation).secrets}
+    """Remove a superseded client secret; never while its successor is not seen."""
+    present = {found.key_id for found in _look(rotation).secrets}
     current = rotation.secrets.get(state=State.CURRENT)
     if current.key_id not in present:
         _miss(rotation, current)
@@ -402,7 +402,7 @@ def _remove(rotation: Rotation, secret: RotatedSecret) -> None:
 
 
 def _miss(rotation: Rotation, current: RotatedSecret) -> None:
-    """Have the one in use looked for, which stays to be done whatever happens meanwhile."""
+    """Save that the client secret in use has to be looked for."""
     now = timezone.now()
     visible_at = _visible_at(current, now)
     if now < visible_at:
@@ -413,12 +413,12 @@ def _miss(rotation: Rotation, current: RotatedSecret) -> None:
 
 
 def _visible_at(current: RotatedSecret, now: datetime) -> datetime:
-    """Return until when it may just not be visible yet."""
+    """Return until when Graph may not list a new client secret yet."""
     return (current.issued_at or now) + SWEEP_AFTER
 
 
 def _sweep(rotation: Rotation) -> None:
-    """Look once more for what has turned up since its answer was lost."""
+    """Look once more for client secrets whose answers were lost."""
     _remove_orphans(rotation)
     with fenced(rotation):
         rotation.sweep_at = None
@@ -426,8 +426,8 @@ def _sweep(rotation: Rotation) -> None:
 
 
 def _look_for_current(rotation: Rotation) -> None:
-    """Raise the alarm where somebody has removed the one in use, which was missed."""
-    present, now = {one.key_id for one in _look(rotation).secrets}, timezone.now()
+    """Raise RemoteError where somebody has removed the client secret in use."""
+    present, now = {found.key_id for found in _look(rotation).secrets}, timezone.now()
     current = rotation.secrets.filter(state=State.CURRENT).first()
     later = None
     if current is not None and current.key_id not in present:
@@ -441,9 +441,9 @@ def _look_for_current(rotation: Rotation) -> None:
 
 def abandon(rotation: Rotation) -> None:
     """
-    Remove what was issued and never delivered; raise Waiting while that may be to come.
+    Remove a client secret that arrived nowhere; raise Waiting while it may still turn up.
 
-    One that may have arrived somewhere stays, as those in use do.
+    A client secret that may have arrived somewhere stays, like those in use.
     """
     now = timezone.now()
     pending = rotation.secrets.filter(state__in=RotatedSecret.PENDING).first()
@@ -452,7 +452,7 @@ def abandon(rotation: Rotation) -> None:
             _settle(rotation, pending)
         _discard(rotation, pending)  # The row stays for a while: its marker finds what turns up.
     elif pending is not None and pending.offered_at is None and pending.key_id is not None:
-        # So young it may not be seen yet, and a refusal to remove it would mislead.
+        # Graph may not list it yet, and a refusal to remove it would mislead.
         visible_at = (pending.issued_at or now) + SETTLES_WITHIN
         if now < visible_at:
             raise Waiting(visible_at)
@@ -481,16 +481,16 @@ def _remove_orphans(rotation: Rotation) -> bool:
     """
     Remove client secrets of ours whose value nobody knows; return whether there were any.
 
-    Ours are those that bear the marker of one of our rows under another key id, from
-    before that row's was issued, and those that we took for removed: somebody else's, or
-    a copy of the name, is never touched.
+    They have the marker of one of our rows under another key id, and begin before the client
+    secret of that row; or they were taken for removed. Nothing of somebody else is touched,
+    not even with a copy of the name.
     """
     seen = _look(rotation).secrets
-    # Read after looking, and by whoever still holds it: what another has issued meanwhile
-    # must not be taken for an orphan.
+    # Read after looking, and under the lease: what another process has issued meanwhile must
+    # not be taken for an orphan.
     with fenced(rotation):
-        known = {one.marker: one for one in rotation.secrets.all()}
-    orphans = [one.key_id for one in seen if _is_orphan(one, known.get(one.name))]
+        known = {secret.marker: secret for secret in rotation.secrets.all()}
+    orphans = [found.key_id for found in seen if _is_orphan(found, known.get(found.name))]
     for key_id in orphans:
         _take_away(rotation, key_id)
     return bool(orphans)
@@ -510,5 +510,5 @@ def _take_away(rotation: Rotation, key_id: UUID) -> None:
 
 
 def _tell(act: Act, rotation: Rotation, secret: RotatedSecret) -> None:
-    """Tell the history what was done, and who wanted it now."""
+    """Tell the history what was done, and who asked for it."""
     record(act, rotation, user=secret.user, key_id=secret.key_id, name=secret.marker)

@@ -80,7 +80,7 @@ class RotationAddView(ApplicationMixin, FormView):
 
     def _save(self, made: Rotation, form: RotationForm) -> None:
         with transaction.atomic(using=database()):
-            # Whoever removes the connection looks for rotations under the same lock.
+            # A removal of the connection looks for rotations under the same lock.
             if not self.connection.lock():
                 raise Http404
             made.save()
@@ -115,12 +115,12 @@ class RotationMixin(DirectoryMixin):
 
 
 def by_state(rotation: Rotation) -> dict[str, Any]:
-    """Tell the client secret in use from the one to come and those before it."""
+    """Return a rotation's client secrets: in use, pending, and superseded."""
     found = list(rotation.secrets.exclude(state=RotatedSecret.State.REMOVED))
     return {
-        "current": next((one for one in found if one.state == one.State.CURRENT), None),
-        "pending": next((one for one in found if one.state in one.PENDING), None),
-        "retiring": [one for one in found if one.state == one.State.RETIRING],
+        "current": next((secret for secret in found if secret.state == secret.State.CURRENT), None),
+        "pending": next((secret for secret in found if secret.state in secret.PENDING), None),
+        "retiring": [secret for secret in found if secret.state == secret.State.RETIRING],
     }
 
 

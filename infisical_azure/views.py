@@ -49,7 +49,7 @@ from .text import is_storable
 
 
 class _Answers(dict[str, bool]):
-    """Answers that are asked for when they are needed first."""
+    """The host's answers, each asked for when the page first needs it."""
 
     def __init__(self, ask: Callable[[str], bool]) -> None:
         self.ask = ask
@@ -60,7 +60,7 @@ class _Answers(dict[str, bool]):
 
 
 def refuse_unstorable(parts: dict[str, Any]) -> None:
-    """Raise Http404 for parts of a URL that no row can have: PostgreSQL refuses to look."""
+    """Raise Http404 for text in a URL that PostgreSQL refuses to look for, such as NUL."""
     if not all(is_storable(part) for part in parts.values() if isinstance(part, str)):
         raise Http404
 
@@ -77,7 +77,7 @@ class OrganizationMixin(View):
     permission = "view"
 
     def find_connection(self) -> AppConnection | None:
-        """Return the connection that the page is about, if there is such a one."""
+        """Return the connection that the page is about, or None."""
         return None
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -131,7 +131,7 @@ class ConnectionMixin(OrganizationMixin):
     """
     The pages of one connection, about which the host is asked.
 
-    Only those who may see the page if it were there learn that it is not.
+    Members without the permission get 403, also for a connection that is not there.
     """
 
     @cached_property
@@ -148,7 +148,7 @@ class ConnectionMixin(OrganizationMixin):
         return self.found
 
     def get_object(self, queryset: QuerySet[AppConnection] | None = None) -> AppConnection:
-        """Return what a generic view is about."""
+        """Return the connection, for Django's generic views."""
         return self.connection
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _PAGE_SIZE = 100
 # Of twice as many applications as a directory can hold.
 _MOST_PAGES = 10_000
 _NEXT_TRY = timedelta(minutes=15)
-# Whoever dies meanwhile is succeeded then; two who read at once do no harm.
+# Another process takes over then, where one has died; two that read at once do no harm.
 _LEASE = timedelta(hours=1)
 
 
@@ -55,7 +55,7 @@ class Summary:
     watched: int = 0
     failed: int = 0
     skipped: int = 0
-    """Someone else was at it."""
+    """Another process was reading it."""
     secrets: int = 0
     """Seen in directories that were read whole."""
     seconds: float = 0
@@ -93,9 +93,9 @@ def watch_due(*, stop: threading.Event | None = None) -> Summary:
         for connection_id in due():
             if stop is not None and stop.is_set():
                 break
-            one = watch_one(connection_id)
-            done.update(watched=one.watched, failed=one.failed, skipped=one.skipped)
-            done.update(secrets=one.secrets)
+            found = watch_one(connection_id)
+            done.update(watched=found.watched, failed=found.failed, skipped=found.skipped)
+            done.update(secrets=found.secrets)
     finally:
         transport.let_go()
     return Summary(**done, seconds=round(time.monotonic() - began, 3))
@@ -150,7 +150,7 @@ def _read(connection: AppConnection) -> int:
     began, seen = timezone.now(), 0
     for page in _pages(connection):
         seen += _remember(connection, page)
-    # Whoever reads at the same time has stamped all that is there later than this.
+    # Another process that reads at the same time stamps all that is there later than this.
     _forget(connection, connection.watched_secrets.filter(seen_at__lt=began))
     _tell_rotations(connection, began)
     connection.watched_at = began
@@ -159,10 +159,10 @@ def _read(connection: AppConnection) -> int:
 
 
 def _forget(connection: AppConnection, gone: QuerySet[WatchedSecret]) -> None:
-    """Delete what is there no longer, and tell the history if this site had issued it."""
+    """Delete client secrets that are gone, and tell the history of those issued here."""
     # What was seen before a reconnect may be in another directory.
     since = gone.filter(seen_at__gte=connection.connected_at)
-    # Read before the transaction: SQLite lets none write that has read what others changed since.
+    # Read first: SQLite lets no transaction write that has read what others changed since.
     ended = list(HistoryEntry.objects.issued_and_not_gone(connection.pk, since))
     with transaction.atomic(using=database()):
         for issued in ended:
@@ -179,7 +179,7 @@ def _forget(connection: AppConnection, gone: QuerySet[WatchedSecret]) -> None:
 
 
 def _tell_rotations(connection: AppConnection, began: datetime) -> None:
-    """Let rotations look for themselves whose client secret in use was not seen."""
+    """Wake the rotations whose client secret in use was not seen; each looks for itself."""
     in_use = RotatedSecret.objects.filter(
         rotation__connection=connection, state=RotatedSecret.State.CURRENT, issued_at__lt=began
     )
