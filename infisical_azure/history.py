@@ -88,10 +88,10 @@ def record_unless_repeated(act: Act, about: Destination | Rotation, **facts: Any
 
     For work on a rotation that is tried again and again, by the same person or by nobody.
     """
-    known = {"destination_id": None, "problem": "", "actor_id": ""} | _of(about)
+    known = {"destination_id": None, "key_id": None, "problem": "", "actor_id": ""} | _of(about)
     known |= _why(facts.get("error")) | _who(facts.get("user")) | facts
     entries = HistoryEntry.objects.using(database()).filter(rotation_id=known["rotation_id"])
-    names = ("destination_id", "outcome", "problem", "actor_id")
+    names = ("destination_id", "key_id", "outcome", "problem", "actor_id")
     earlier = entries.filter(act=act, **{name: known[name] for name in names}).first()
     if earlier is None or entries.filter(outcome=Outcome.DONE, pk__gt=earlier.pk).exists():
         record(act, about, **facts)

@@ -505,7 +505,14 @@ def _is_orphan(found: ClientSecret, ours: RotatedSecret | None) -> bool:
 
 
 def _take_away(rotation: Rotation, key_id: UUID) -> None:
-    _graph(rotation, lambda graph: take_away(graph, rotation.application_id, key_id))
+    try:
+        _graph(rotation, lambda graph: take_away(graph, rotation.application_id, key_id))
+    except (TokenUnavailableError, RemoteError) as error:
+        outcome = Outcome.UNCERTAIN if may_have_happened(error) else Outcome.FAILED
+        record_unless_repeated(
+            Act.SECRET_REMOVED, rotation, outcome=outcome, error=error, key_id=key_id
+        )
+        raise
     record(Act.SECRET_REMOVED, rotation, key_id=key_id)
 
 

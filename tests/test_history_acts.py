@@ -23,6 +23,7 @@ from infisical_azure.models import AppConnection, HistoryEntry, RefreshToken, Ro
 from infisical_azure.removal import remove_all
 
 from .conftest import Browser
+from .held_tokens import expire
 from .microsoft import (
     APPLICATION,
     CORRELATION,
@@ -454,8 +455,46 @@ def test_rotation_that_could_not_be_ended_is_told_of(
             engine.end(rotation.pk)
     why = (refused["error"]["code"], CORRELATION)
     assert told_of(rotation, "problem", "correlation_id")[1:] == [
-        ("rotation-ended", "failed", "ada", *why), ("rotation-ended", "failed", "", *why)
+        ("secret-removed", "failed", "", *why),
+        ("rotation-ended", "failed", "ada", *why),
+        ("rotation-ended", "failed", "", *why),
+    ]
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(403, "failed"), (503, "uncertain")])
+def test_client_secret_that_could_not_be_removed_is_told_of_once(
+    rotation: Rotation, azure: Azure, microsoft: Microsoft, status: int, outcome: str
+) -> None:
+    advance(rotation)
+    with later(days=30, minutes=1):
+        advance(rotation)
+    key = uuid.UUID(azure.ours[0])
+    microsoft.fail("remove_password", status, {"error": {"code": "Odd"}})
+    for hours in (1, 3):
+        with later(days=32, hours=hours):
+            advance(rotation, "failed")
+    microsoft.fail("remove_password", 204, "")
+    with later(days=32, hours=5):
+        advance(rotation)
+    assert told("problem", "key_id", act="secret-removed") == [
+        ("secret-removed", outcome, "", "Odd", key), ("secret-removed", "done", "", "", key)
     ]  # fmt: skip
+
+
+def test_client_secret_that_is_left_behind_is_told_of(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    expire()
+    microsoft.fail("token", 400, error(50173))
+    with later(minutes=2):
+        remove = browser.url("connection_remove", rotation.connection_id)
+        browser.post(remove, {"name": "production"})
+    assert not AppConnection.objects.exists()
+    assert told("problem", "key_id", act="secret-removed") == [
+        ("secret-removed", "failed", "", "grant_revoked", uuid.UUID(azure.ours[0]))
+    ]
 
 
 def test_rotation_that_is_gone_is_not_told_of(browser: Browser, rotation: Rotation) -> None:
