@@ -25,7 +25,15 @@ from infisical_azure.models import (
 from infisical_azure.removal import what_stays
 
 from .conftest import Browser
-from .microsoft import APPLICATION, CLIENT_SECRET, KEY_ID, NEW_KEY, Microsoft
+from .microsoft import (
+    APPLICATION,
+    CLIENT_SECRET,
+    KEY_ID,
+    NEW_KEY,
+    OTHER_TENANT,
+    TENANT,
+    Microsoft,
+)
 from .rotations import DAY, Azure, advance, later
 
 pytestmark = pytest.mark.django_db
@@ -149,6 +157,18 @@ def test_secret_that_a_person_removed_does_not_stay(
     browser.post(url, {"name": "build server"})
     assert what_stays(connection) == []
     assert not hasattr(IssuedSecret.objects.get(), "value")
+
+
+@pytest.mark.parametrize(("tenant", "stays"), [(TENANT, False), (OTHER_TENANT, True)])
+def test_secret_that_another_connection_removed_does_not_stay(
+    browser: Browser, connection: AppConnection, azure: Azure, tenant: str, stays: bool
+) -> None:
+    issue(browser, connection)
+    browser.connect(name="second", tenant=tenant)
+    second = AppConnection.objects.get(name="second")
+    url = browser.url("secret_remove", second.pk, APPLICATION, azure.ours[0])
+    browser.post(url, {"name": "build server"})
+    assert bool(what_stays(connection)) is stays
 
 
 @pytest.mark.parametrize(

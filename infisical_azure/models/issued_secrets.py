@@ -49,8 +49,17 @@ class IssuedSecretQuerySet(models.QuerySet["IssuedSecret"]):
         return self.filter(state=IssuedSecret.State.ASKED, asked_at__gt=_lost_since())
 
     def note_removed(self, connection: AppConnection, key_id: uuid.UUID) -> None:
-        """Note that a client secret is gone from the directory; its value goes as well."""
-        same = self.filter(connection=connection, key_id=key_id)
+        """
+        Note that a client secret is gone from a connection's directory; delete its value.
+
+        Another connection of the organization to the same directory may have issued it.
+        """
+        same = self.filter(
+            connection__organization=connection.organization_id,
+            connection__cloud=connection.cloud,
+            connection__tenant_id=connection.tenant_id,
+            key_id=key_id,
+        )
         IssuedValue.objects.filter(of__in=same).delete()
         same.update(removed_at=timezone.now())
 
