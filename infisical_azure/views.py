@@ -290,6 +290,12 @@ class ConnectionReconnectView(ConnectionMixin, MicrosoftMixin, FormView):
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "instance": self.connection}
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic(using=database()):
+            if not self.connection.lock():  # Removed while the tenant was looked up.
+                raise Http404
+            return super().form_valid(form)
+
 
 class ConnectionTestView(NonAtomicMixin, ConnectionMixin, TemplateView):
     """Call every resource of a connection now, and show how it went."""

@@ -218,6 +218,15 @@ def test_right_to_change_lost_at_microsoft(
     assert tokens_are_the_old_ones()
 
 
+def test_connection_removed_while_the_tenant_is_looked_up(
+    browser: Browser, connection: AppConnection, microsoft: Microsoft
+) -> None:
+    microsoft.before["discovery"] = AppConnection.objects.all().delete
+    url = browser.url("connection_reconnect", connection.pk)
+    assert browser.post(url, {"tenant": TENANT}).status_code == 404
+    assert not Authorization.objects.filter(connection=connection.pk).exists()
+
+
 def test_connection_removed_at_microsoft(browser: Browser, connection: AppConnection) -> None:
     sent = begin(browser, connection)
     connection.delete()
