@@ -297,7 +297,7 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
     told_at, wished_at = rotation.told_at, rotation.wished_at
     is_told = told_at is not None and (wished_at is None or wished_at <= told_at)
     tells = is_loud and (not is_told or (code == _GONE and before != _GONE))
-    is_over = code == before == _GONE  # Graph says so at times of what it has only just made.
+    is_over = code == before == _GONE  # Graph says so of a new application, too.
     rotation.explain(code, fault)
     rotation.failing_since = since
     if isinstance(error, UnforeseenError):
@@ -311,7 +311,7 @@ def _note_failure(rotation: Rotation, error: Failure) -> bool:
         rotation_failed.send_robust(Rotation, rotation=rotation)
     wait = max(pause_after(rotation.failures, fault, longest=_LONGEST_PAUSE), _SHORTEST_PAUSE)
     facts: dict[str, Any] = {name: getattr(rotation, name) for name in Rotation.EXPLANATION}
-    if code == CURRENT_MISSING:  # The next one is begun, though only once this is told.
+    if code == CURRENT_MISSING:  # The next client secret is begun, but only after this is told.
         facts |= {"due_at": now, "missed_at": None}
     if is_over:
         facts["paused_at"] = now

@@ -99,7 +99,7 @@ def _schedule_of(rotation: Rotation) -> dict[str, timedelta]:
 
 
 class DestinationForm(OwnIds, forms.ModelForm):
-    """Where a rotation delivers its client secrets to, from the next one on."""
+    """Where a rotation delivers its client secrets to, from the next client secret on."""
 
     class Meta:
         model = Destination
@@ -194,6 +194,6 @@ class DestinationForm(OwnIds, forms.ModelForm):
 
 
 class RotationForm(DestinationForm, ScheduleForm):
-    """How often a client secret is replaced, and where the new one goes first."""
+    """How often a client secret is replaced, and the first destination."""
 
     field_order = ("interval", "overlap", "lifetime", "kind", "place", "name", "label")

@@ -111,7 +111,7 @@ def watch(connection: AppConnection) -> Summary:
     """Read a connection's directory, remember its client secrets, and tell which end soon."""
     try:
         summary = _try_to_read(connection)
-        # What is known comes closer to its end, whether or not the directory could be read.
+        # Known client secrets come closer to their ends, also where the directory can't be read.
         expiry_warnings.tell(connection)
     except (UnforeseenError, ImproperlyConfigured, DatabaseError) as error:
         kind = type(error).__name__
@@ -140,7 +140,7 @@ def _claim(connection_id: UUID) -> AppConnection | None:
 
 
 def _wait(connection: AppConnection, time: timedelta) -> None:
-    """Put the next reading off, unless somebody has asked for one since the claim."""
+    """Put the next reading off, unless somebody has asked for a reading since the claim."""
     claimed = AppConnection.objects.filter(pk=connection.pk, watch_due_at=connection.watch_due_at)
     claimed.update(watch_due_at=timezone.now() + time)
 
