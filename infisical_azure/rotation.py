@@ -209,7 +209,9 @@ def end(rotation_id: UUID, *, user: User | None = None, leaves_rest: bool = Fals
             rotation.holding().delete()
     except Waiting as waiting:
         pause(rotation, user)
-        rotation.holding().update(lease_until=None, wake_at=waiting.until)
+        paused = rotation.holding().exclude(paused_at=None)
+        if not paused.update(lease_until=None, wake_at=waiting.until):
+            rotation.release()  # Somebody has resumed it meanwhile: it goes on at once.
         return False
     except Overtaken:
         return False

@@ -20,6 +20,7 @@ from infisical_azure.signals import rotation_failed, rotation_recovered
 from infisical_azure.workers import threads
 
 from .conftest import Browser
+from .database import meanwhile
 from .microsoft import Microsoft
 from .rotations import DAY, Azure, act, advance, later, listen, refer, states, url
 from .test_destinations import change, deliver_to, look, remove
@@ -458,6 +459,19 @@ def test_end_while_it_is_worked_on_pauses_it(browser: Browser, rotation: Rotatio
     assert not engine.end(rotation.pk)
     rotation.refresh_from_db()
     assert rotation.is_paused
+
+
+def test_rotation_that_is_resumed_while_its_end_is_put_off_goes_on_at_once(
+    browser: Browser, rotation: Rotation, azure: Azure, microsoft: Microsoft
+) -> None:
+    microsoft.proofs = [7000215]
+    advance(rotation, "waiting")
+    puts_off = 'UPDATE "infisical_azure_rotation" SET "lease_until" = NULL, "wake_at"'
+    with meanwhile(puts_off, lambda: engine.resume(rotation, browser.user)):
+        assert not engine.end(rotation.pk, user=browser.user)
+    rotation.refresh_from_db()
+    assert (rotation.is_paused, rotation.lease_until) == (False, None)
+    assert rotation.wake_at <= timezone.now()
 
 
 def test_connection_stays_while_something_may_turn_up(
