@@ -7,12 +7,12 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class _Turn:
     lock: threading.Lock = field(default_factory=threading.Lock)
-    waiting: int = 0
     came: int = 0
     """How many have come for it so far."""
     left: tuple[object, int] = (None, 0)
@@ -52,7 +52,8 @@ class _Queues:
 
     def forget(self) -> None:
         self.guard = threading.Lock()
-        self.turns: dict[Hashable, _Turn] = {}
+        # Each is kept by those who wait for it, so that nobody has to clean up.
+        self.turns: WeakValueDictionary[Hashable, _Turn] = WeakValueDictionary()
 
 
 _queues = _Queues()
@@ -68,16 +69,15 @@ def in_turn(key: Hashable, *, patience: float = -1) -> Iterator[Place]:
     """
     with _queues.guard:
         turn = _queues.turns.setdefault(key, _Turn())
-        turn.waiting += 1
         place = Place(turn)
-    is_alone = False
-    try:  # From here: a time limit may end the wait, and what comes after it.
-        is_alone = turn.lock.acquire(timeout=patience)
+    if patience < 0:
+        # No interruption comes between the end of this block and the lock's release.
+        with turn.lock:
+            yield place
+        return
+    is_alone = turn.lock.acquire(timeout=patience)
+    try:
         yield place
     finally:
         if is_alone:
             turn.lock.release()
-        with _queues.guard:
-            turn.waiting -= 1
-            if not turn.waiting:
-                _queues.turns.pop(key, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 from infisical_azure.turns import Place, in_turn
@@ -36,8 +37,9 @@ def test_what_is_found_is_left_to_those_who_had_come_before() -> None:
         assert waiting.result() is None
         assert third.result() is None
         with in_turn("key") as first:
+            before = first.count()
             waiting = pool.submit(second)
-            wait_for(2, first)
+            wait_for(before + 1, first)
             first.leave("found", to=first.count())
         assert waiting.result() == "found"
 
@@ -59,3 +61,14 @@ def test_fork_waits_for_no_thread_of_its_parent() -> None:
                 os._exit(7)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_turn_is_forgotten_once_nobody_waits_for_it() -> None:
+    with in_turn("forgotten") as place:
+        kept = threading.Event()  # Of any kind: it takes weak references.
+        reference = weakref.ref(kept)
+        place.leave(kept, to=place.count())
+        del kept
+        assert reference() is not None
+    del place
+    assert reference() is None
