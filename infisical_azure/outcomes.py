@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -38,56 +38,70 @@ _IN_USE = timedelta(days=1)
 
 def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None:
     """Save a reply unless the fence is no longer the newest; then return None."""
-    held = held_by(row)
     now, audience = timezone.now(), wish.audience
-    refresh_at = early(reply.issued_at, reply.expires_at)
-    expires_at = now + RefreshToken.LIFETIME if reply.refresh_token else row.expires_at
-    is_used = any(one.used_at and one.used_at > now - _IN_USE for one in held)
-    refused = remaining(row, audience)
-    values: dict[str, Any] = {
-        "refused": refused,
-        "next_try_at": None,
-        "failures": 0,
-        "expires_at": expires_at,
-        "due_at": refresh_at if is_used else keep_alive_at(expires_at),
-    }
+    expires_at = row.expires_at
+    replaced: dict[str, Any] = {}
     if reply.refresh_token is not None:
-        row.secret = reply.refresh_token
-        values["secret"] = RefreshToken._meta.get_field("secret").pre_save(row, add=False)
-        if not _put_first(row, values):
+        row.secret, expires_at = reply.refresh_token, now + RefreshToken.LIFETIME
+        secret = RefreshToken._meta.get_field("secret").pre_save(row, add=False)
+        replaced = {"secret": secret, "expires_at": expires_at}
+    with _saved_at_least(row, replaced):
+        held = held_by(row)
+        refresh_at = early(reply.issued_at, reply.expires_at)
+        is_used = any(one.used_at and one.used_at > now - _IN_USE for one in held)
+        refused = remaining(row, audience)
+        values = replaced | {
+            "refused": refused,
+            "next_try_at": None,
+            "failures": 0,
+            "due_at": refresh_at if is_used else keep_alive_at(expires_at),
+        }
+        if replaced and not _put_first(row, values):
             return None
-        values = {}
-    # Only the holder of the newest fence writes these rows, and it is ours.
-    same = (one for one in held if one.resource == audience)
-    access = next(same, None) or AccessToken(connection=row.connection, resource=audience)
-    access.secret = reply.access_token
-    access.scopes = list(reply.scopes)
-    access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
-    access.refresh_at = refresh_at
-    # Without a use of ours not used_at, which others note meanwhile.
-    written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
-    if wish.is_for_use:  # Those who wait for it need not note it each.
-        access.used_at = now
-        written.append("used_at")
-    if wish.issued_after is not None:
-        access.forced_at, access.forced_claims = now, wish.claims
-        written += ["forced_at", "forced_claims"]
-    is_new = access._state.adding
-    note = _taken_over(row.connection, reply, audience, refused)
+        # Only the holder of the newest fence writes these rows, and it is ours.
+        same = (one for one in held if one.resource == audience)
+        access = next(same, None) or AccessToken(connection=row.connection, resource=audience)
+        access.secret = reply.access_token
+        access.scopes = list(reply.scopes)
+        access.issued_at, access.expires_at = reply.issued_at, reply.expires_at
+        access.refresh_at = refresh_at
+        # Without a use of ours not used_at, which others note meanwhile.
+        written = ["secret", "scopes", "issued_at", "expires_at", "refresh_at"]
+        if wish.is_for_use:  # Those who wait for it need not note it each.
+            access.used_at = now
+            written.append("used_at")
+        if wish.issued_after is not None:
+            access.forced_at, access.forced_claims = now, wish.claims
+            written += ["forced_at", "forced_claims"]
+        is_new = access._state.adding
+        note = _taken_over(row.connection, reply, audience, refused)
 
-    def save_rest() -> None:
-        access.save(force_insert=is_new, update_fields=None if is_new else written)
-        note()
+        def save_rest() -> None:
+            access.save(force_insert=is_new, update_fields=None if is_new else written)
+            note()
 
-    return access if _finish(row, values, save_rest) else None
+        return access if _finish(row, values, save_rest) else None
+
+
+@contextmanager
+def _saved_at_least(row: RefreshToken, replaced: dict[str, Any]) -> Iterator[None]:
+    """Save the new refresh token by itself where the block fails: the old one is used up."""
+    try:
+        yield
+    except BaseException:
+        with suppress(DatabaseError):
+            row.holding().update(**replaced)
+        raise
 
 
 def _put_first(row: RefreshToken, values: dict[str, Any]) -> bool:
     """
-    Save the new refresh token before anything else, whatever becomes of that.
+    Save the new refresh token before anything else where a caller may keep or undo that.
 
     Return False if the fence is outdated.
     """
+    if errand() is None and not may_be_lost():
+        return True
     try:
         is_ours = bool(row.holding().update(**values))
     except DatabaseError:
