@@ -40,10 +40,10 @@ def refresh(row: RefreshToken) -> bool:
     """
     Refresh a connection's most used token ahead of time, for work in the background.
 
-    `row` is one of ``RefreshToken.objects.due(now)``. Return whether this call did it:
-    False when somebody else has, or is at it. Raises TokenUnavailableError.
+    `row` is one of ``RefreshToken.objects.due(now).to_refresh()``. Return whether this
+    call did it: False when somebody else has, or is at it. Raises TokenUnavailableError.
     """
-    mine = _claim(row)
+    mine = _claim(row, is_whole=True)
     if mine is None:
         return False
     if mine.due_at is None or mine.due_at > timezone.now():
@@ -55,12 +55,13 @@ def refresh(row: RefreshToken) -> bool:
     return True
 
 
-def _claim(row: RefreshToken) -> RefreshToken | None:
+def _claim(row: RefreshToken, *, is_whole: bool = False) -> RefreshToken | None:
     if not (may_be_lost() or errand()):  # Else it may wait for this very caller.
         settle(row.pk)
     if row.lease_until is not None and row.lease_until > timezone.now():
         return None  # So that waiting costs no UPDATE each time.
-    claimed: RefreshToken | None = RefreshToken.objects.to_refresh().claim(row, conf.lease)
+    rows = RefreshToken.objects.to_refresh()
+    claimed: RefreshToken | None = rows.claim(row, conf.lease, is_whole=is_whole)
     return claimed
 
 

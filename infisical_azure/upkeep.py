@@ -57,7 +57,7 @@ def due() -> Iterator[UUID]:
 
 def refresh_one(connection_id: UUID) -> str:
     """Refresh a connection if it is due; return refreshed, failed or skipped."""
-    row = RefreshToken.objects.due(timezone.now()).filter(pk=connection_id).first()
+    row = RefreshToken.objects.due(timezone.now()).to_refresh().filter(pk=connection_id).first()
     return "skipped" if row is None else _refresh(row)
 
 
@@ -79,7 +79,7 @@ def refresh_due(
     workers = workers or conf.refresh_workers
     running, ended = 0, SimpleQueue[Future[str]]()
     with threads(workers) as pool:
-        for row in _pages(RefreshToken.objects.due(timezone.now())):
+        for row in _pages(RefreshToken.objects.due(timezone.now()).to_refresh()):
             if stop is not None and stop.is_set():
                 break
             pool.submit(_refresh, row).add_done_callback(ended.put)

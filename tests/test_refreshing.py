@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection as database
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from infisical_azure import refreshing, tokens
 from infisical_azure.exceptions import Reaction, TokenUnavailableError
 from infisical_azure.models import AccessToken, AppConnection, RefreshToken
 from infisical_azure.resources import Resource
+from infisical_azure.secret import Secret
 
 from .conftest import Browser
 from .held_tokens import expire
@@ -26,13 +29,35 @@ GRAPH, VAULT = "https://graph.microsoft.com", "https://vault.azure.net"
 @pytest.fixture
 def due(connection: AppConnection) -> RefreshToken:
     RefreshToken.objects.update(due_at=timezone.now() - MINUTE)
-    return RefreshToken.objects.get()
+    return RefreshToken.objects.to_refresh().get()
 
 
 def test_background_refreshes_what_is_due(due: RefreshToken, microsoft: Microsoft) -> None:
     assert refreshing.refresh(due) is True
     assert microsoft.count("token") == 1
     assert RefreshToken.objects.get().lease_until is None
+
+
+def test_background_reads_a_row_once(due: RefreshToken, microsoft: Microsoft) -> None:
+    with CaptureQueriesContext(database) as queries:
+        assert refreshing.refresh(due) is True
+    kinds = [query["sql"].split(maxsplit=1)[0] for query in queries.captured_queries]
+    assert kinds == ["UPDATE", "SAVEPOINT", "UPDATE", "UPDATE", "RELEASE"]
+
+
+def test_background_reads_again_a_row_that_was_not_free_when_it_was_read(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    now = timezone.now()
+    RefreshToken.objects.update(due_at=now - MINUTE, lease_until=now - MINUTE)
+    read_too_early = RefreshToken.objects.to_refresh().get()
+    slower_than_its_lease = RefreshToken.objects.get()
+    slower_than_its_lease.secret = Secret("newer refresh token")
+    slower_than_its_lease.lease_until = None
+    slower_than_its_lease.save()
+    assert refreshing.refresh(read_too_early) is True
+    ((_, request),) = microsoft.requests
+    assert "refresh_token=newer+refresh+token" in request.body
 
 
 @pytest.mark.parametrize(
@@ -42,6 +67,7 @@ def test_background_leaves_alone_what_another_holds_or_has_done(
     due: RefreshToken, microsoft: Microsoft, facts: dict[str, int | None]
 ) -> None:
     now = timezone.now()
+    due.lease_until = now - MINUTE  # The other process was slower than its lease.
     RefreshToken.objects.update(
         **{
             name: number if name == "fence" or number is None else now + number * MINUTE

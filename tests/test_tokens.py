@@ -745,8 +745,9 @@ def test_refresh_in_the_background_that_has_just_been_done_is_not_repeated(
 ) -> None:
     rows, now = RefreshToken.objects.all(), timezone.now()
     for later_due in (now + timedelta(hours=1), None):
-        rows.update(due_at=now - timedelta(minutes=1))
-        with once_before("UPDATE", lambda due_at=later_due: rows.update(due_at=due_at)):
+        rows.update(due_at=now - timedelta(minutes=1), lease_until=now - timedelta(minutes=1))
+        done = {"due_at": later_due, "lease_until": None}  # By a process slower than its lease.
+        with once_before("UPDATE", lambda done=done: rows.update(**done)):
             assert upkeep.refresh_one(connection.pk) == "skipped"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None

@@ -17,12 +17,15 @@ class LeasedQuerySet(models.QuerySet[Any]):
         """Those that nobody works on at the moment."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lte=now))
 
-    def claim(self, row: Leased, lease: timedelta) -> Any:
+    def claim(self, row: Leased, lease: timedelta, *, is_whole: bool = False) -> Any:
         """
         Take the right to work on a row and return it as it is read under the claim.
 
-        Return None where somebody has it, or has had it since `row` was read. Of `row`
-        only the key and the fence count: the rest of it may be older than the claim.
+        Return None where another process has the claim, or has had it since `row` was
+        read. Of `row` only the key and the fence count: the rest may be older than the
+        claim. Unless `is_whole` says that `row` was read with all that the work needs,
+        which only holders of the claim write: then a row that was free when it was read
+        is what would be read now, and is returned itself.
         """
         now, fence = timezone.now(), row.fence + 1
         # Of this table alone: with a join Django would make it two queries.
@@ -30,6 +33,9 @@ class LeasedQuerySet(models.QuerySet[Any]):
         same = rows.free(now).filter(pk=row.pk, fence=row.fence)
         if not same.update(lease_until=now + lease, fence=fence):
             return None
+        if is_whole and row.lease_until is None:
+            row.lease_until, row.fence = now + lease, fence
+            return row
         return self.filter(pk=row.pk, fence=fence).first()
 
 
