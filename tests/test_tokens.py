@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,6 +27,7 @@ from infisical_azure.resources import Resource
 from infisical_azure.signals import connection_broken, connection_recovered
 
 from .conftest import Browser
+from .database import meanwhile
 from .held_tokens import age, expire
 from .microsoft import ACCESS_TOKEN, OTHER_TENANT, REFRESH_TOKEN, TENANT, Microsoft, error
 from .rotations import later, listen
@@ -35,6 +35,7 @@ from .rotations import later, listen
 pytestmark = pytest.mark.django_db
 GRAPH = "https://graph.microsoft.com"
 VAULT = "https://vault.azure.net"
+CLAIM = 'UPDATE "infisical_azure_refreshtoken"'
 
 
 @pytest.fixture
@@ -683,26 +684,10 @@ def test_refresh_that_ended_before_the_claim_is_not_repeated(
 ) -> None:
     """Whether it ended before the row was read, or between that and the claim."""
     expire()
-    with once_before(before, renew):
+    with meanwhile(f'{before} "infisical_azure_refreshtoken"', renew):
         assert tokens.get_token(connection).reveal() == "CANARY-newest"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None
-
-
-@contextmanager
-def once_before(statement: str, happen: Callable[[], object]) -> Iterator[None]:
-    """Let something happen just before the first such statement about refresh tokens."""
-    done: list[bool] = []
-
-    def watch(execute: Any, sql: str, *args: Any) -> Any:
-        is_about = '"infisical_azure_refreshtoken"' in sql.partition(" WHERE ")[0]
-        if sql.startswith(statement) and is_about and not done:
-            done.append(True)
-            happen()
-        return execute(sql, *args)
-
-    with database.execute_wrapper(watch):
-        yield
 
 
 def test_refresh_token_that_was_replaced_before_the_claim_is_not_sent(
@@ -720,7 +705,7 @@ def test_refresh_token_that_was_replaced_before_the_claim_is_not_sent(
         row.secret, row.refused = "CANARY-replacement", {VAULT: refusal.written()}
         row.save(update_fields=["secret", "refused"])
 
-    with once_before("UPDATE", save_as_another):
+    with meanwhile(CLAIM, save_as_another):
         tokens.get_token(connection)
     assert [form["refresh_token"] for form in microsoft.forms()] == ["CANARY-replacement"]
     assert set(RefreshToken.objects.get().refused) == {VAULT}
@@ -734,7 +719,7 @@ def test_what_was_refused_before_the_claim_is_not_asked_for_again(
         correlation_id="", failures=0, until=timezone.now() + timedelta(minutes=5),
     )  # fmt: skip
     rows = RefreshToken.objects.all()
-    with once_before("UPDATE", lambda: rows.update(refused={VAULT: refusal.written()})):
+    with meanwhile(CLAIM, lambda: rows.update(refused={VAULT: refusal.written()})):
         assert refused(connection, Resource.KEY_VAULT).problem == "consent_missing"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None
@@ -747,7 +732,7 @@ def test_refresh_in_the_background_that_has_just_been_done_is_not_repeated(
     for later_due in (now + timedelta(hours=1), None):
         rows.update(due_at=now - timedelta(minutes=1), lease_until=now - timedelta(minutes=1))
         done = {"due_at": later_due, "lease_until": None}  # By a process slower than its lease.
-        with once_before("UPDATE", lambda done=done: rows.update(**done)):
+        with meanwhile(CLAIM, lambda done=done: rows.update(**done)):
             assert upkeep.refresh_one(connection.pk) == "skipped"
     assert microsoft.requests == []
     assert RefreshToken.objects.get().lease_until is None

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 
@@ -131,13 +132,14 @@ def test_failure_is_counted_logged_and_paused(
 def test_failing_database_stops_one_and_not_the_rest(
     connections: list[AppConnection], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with database.cursor() as cursor:
-        cursor.execute("ALTER TABLE infisical_azure_accesstoken RENAME TO elsewhere")
-    try:
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        if sql.startswith('UPDATE "infisical_azure_accesstoken"'):
+            raise OperationalError("CANARY")
+        return execute(sql, *args)
+
+    with database.execute_wrapper(fail):
         assert upkeep.refresh_one(connections[0].pk) == "failed"
-    finally:
-        with database.cursor() as cursor:
-            cursor.execute("ALTER TABLE elsewhere RENAME TO infisical_azure_accesstoken")
+    assert upkeep.refresh_one(connections[1].pk) == "refreshed"
     assert f"{connections[0].pk} was not refreshed: " in caplog.text
     assert "CANARY" not in caplog.text
 
