@@ -14,6 +14,7 @@ TABLE = {
     "freshness": "tokens throttling refreshing flow",
     "refreshing": "tokens reconnect",
     "outcomes": "tokens throttling",
+    "turns": "tokens",
     "refusals": "tokens refused_apis kept_refusals",
     "pauses": "throttling",
     "health": "tokens refused_apis",
@@ -29,6 +30,11 @@ TABLE = {
     "models.tokens": "refresh_tokens given_away reconnect throttling",
     "models.authorizations": "refusals",
     "models.connections": "reconnect credential",
+    "models.feeds": "expiring",
+    "models.issued_secrets": "issuing",
+    "models.watched_secrets": "expiring watch",
+    "models.explained": "refusals",
+    "models.sealed": "refresh_tokens issued_secrets",
     "models.rotations": "rotation rotation_steps destinations",
 }
 #: How many mutants of a module a run tries, unless it tries them all.
