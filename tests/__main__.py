@@ -43,8 +43,6 @@ class Step:
     needs: str | None = PYTHON
     install: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    lane: int = 0
-    """Steps of two lanes run at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +69,21 @@ def find_python() -> str:
 
 
 def steps() -> list[Step]:
+    """Return all steps, the longest first: two of them run at a time."""
     newer = find_python()
     return [
         Step(name="SQLite, Django 5.2", command=[*COVERED, "-m", "not browser and not redis"]),
         Step(
-            name="the example site",
-            command=[*PYTEST, "--ds=example_project.settings", "tests/example"],
+            name="PostgreSQL",
+            command=[PYTHON, "-m", "tests.services", *COVERED, *VARYING],
+            needs=find_program("initdb"),
+            install="apt-get install postgresql",
+        ),
+        Step(
+            name="Django 6.1",
+            command=[PYTHON, "-m", "nox", "-s", "django_newest", "--force-python", newer],
+            needs=newer or None,
+            install="pyenv install 3.13",
         ),
         Step(
             name="the browser",
@@ -85,11 +92,14 @@ def steps() -> list[Step]:
             install="apt-get install chromium",
         ),
         Step(
-            name="PostgreSQL",
-            command=[PYTHON, "-m", "tests.services", *COVERED, *VARYING],
-            needs=find_program("initdb"),
-            install="apt-get install postgresql",
-            lane=1,
+            name="auth.Group as the organization",
+            command=[*COVERED, *MODEL_VARYING],
+            environment={"TEST_ORGANIZATION": "group"},
+        ),
+        Step(
+            name="organizations with integer keys",
+            command=[*COVERED, *MODEL_VARYING],
+            environment={"TEST_ORGANIZATION": "integer"},
         ),
         Step(
             name="Celery over Redis, and what takes long on PostgreSQL",
@@ -104,26 +114,10 @@ def steps() -> list[Step]:
             ],
             needs=find_program("redis-server") and find_program("initdb"),
             install="apt-get install postgresql redis-server",
-            lane=1,
         ),
         Step(
-            name="organizations with integer keys",
-            command=[*COVERED, *MODEL_VARYING],
-            environment={"TEST_ORGANIZATION": "integer"},
-            lane=1,
-        ),
-        Step(
-            name="auth.Group as the organization",
-            command=[*COVERED, *MODEL_VARYING],
-            environment={"TEST_ORGANIZATION": "group"},
-            lane=1,
-        ),
-        Step(
-            name="Django 6.1",
-            command=[PYTHON, "-m", "nox", "-s", "django_newest", "--force-python", newer],
-            needs=newer or None,
-            install="pyenv install 3.13",
-            lane=1,
+            name="the example site",
+            command=[*PYTEST, "--ds=example_project.settings", "tests/example"],
         ),
     ]
 
@@ -148,10 +142,6 @@ def run(step: Step, coverage: Path) -> Result:
     return Result(step=step, code=done.returncode, seconds=seconds, coverage=coverage)
 
 
-def run_lane(chosen: list[tuple[int, Step]]) -> list[Result]:
-    return [run(step, ROOT / f".coverage-{number}") for number, step in chosen]
-
-
 def report_coverage(results: list[Result]) -> int:
     """Report what all steps together have covered; return the exit code."""
     print("\n=== coverage of all branches", flush=True)
@@ -163,12 +153,12 @@ def report_coverage(results: list[Result]) -> int:
 
 def main() -> int:
     subprocess.run([PYTHON, "-m", "coverage", "erase"], cwd=ROOT, check=True)
-    numbered = list(enumerate(steps()))
-    missing = [step for _, step in numbered if step.needs is None]
-    there = [(number, step) for number, step in numbered if step.needs is not None]
-    lanes = [[one for one in there if one[1].lane == lane] for lane in (0, 1)]
+    all_steps = steps()
+    missing = [step for step in all_steps if step.needs is None]
+    there = [step for step in all_steps if step.needs is not None]
+    coverages = [ROOT / f".coverage-{number}" for number in range(len(there))]
     with ThreadPoolExecutor(2 if (os.cpu_count() or 1) > 1 else 1) as pool:
-        results = [result for lane in pool.map(run_lane, lanes) for result in lane]
+        results = list(pool.map(run, there, coverages))
     codes = {result.step.name: (result.code, result.seconds) for result in results}
     codes["coverage of all branches"] = (report_coverage(results), 0)
     print()
