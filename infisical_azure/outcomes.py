@@ -56,8 +56,8 @@ def save(row: RefreshToken, reply: TokenReply, wish: Wish) -> AccessToken | None
             "failures": 0,
             "due_at": refresh_at if is_used else keep_alive_at(expires_at),
         }
-        if replaced and not _put_first(row, values):
-            return None
+        if replaced:
+            _save_whatever_a_caller_does(row, values)
         # Only the holder of the newest fence writes these rows, and it is ours.
         same = (one for one in held if one.resource == audience)
         access = next(same, None) or AccessToken(connection=row.connection, resource=audience)
@@ -94,25 +94,16 @@ def _saved_at_least(row: RefreshToken, replaced: dict[str, Any]) -> Iterator[Non
         raise
 
 
-def _put_first(row: RefreshToken, values: dict[str, Any]) -> bool:
-    """
-    Save the new refresh token before anything else where a caller may keep or undo that.
-
-    Return False if the fence is outdated.
-    """
-    if errand() is None and not may_be_lost():
-        return True
-    try:
-        is_ours = bool(row.holding().update(**values))
-    except DatabaseError:
-        if errand() is None:
-            raise
-        keep(row.pk, row.fence, values)
-        return True
-    if is_ours and may_be_lost():
+def _save_whatever_a_caller_does(row: RefreshToken, values: dict[str, Any]) -> None:
+    """Save the new refresh token apart from a caller who may lock its row, or roll back."""
+    if may_be_lost():
         rolled_back = row.fence - 1
         keep(row.pk, rolled_back, values | {"fence": row.fence, "lease_until": None})
-    return is_ours
+    elif errand() is not None:
+        try:
+            row.holding().update(**values)
+        except DatabaseError:
+            keep(row.pk, row.fence, values)
 
 
 def _finish(row: RefreshToken, values: dict[str, Any], save_rest: Callable[[], None]) -> bool:
