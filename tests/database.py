@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,12 +45,12 @@ def sqlite_file(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def meanwhile(beginning: str, act: Callable[[], object]) -> Iterator[None]:
-    """Do something just before the first statement that begins so."""
+def meanwhile(pattern: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something just before the first statement that begins as the pattern says."""
     acts = [act]
 
     def before(execute: Any, sql: str, *args: Any) -> Any:
-        if acts and sql.startswith(beginning):
+        if acts and re.match(pattern, sql):
             acts.pop()()
         return execute(sql, *args)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from infisical_azure import rotation as engine
@@ -466,7 +466,7 @@ def test_rotation_that_is_resumed_while_its_end_is_put_off_goes_on_at_once(
 ) -> None:
     microsoft.proofs = [7000215]
     advance(rotation, "waiting")
-    puts_off = 'UPDATE "infisical_azure_rotation" SET "lease_until" = NULL, "wake_at"'
+    puts_off = r'UPDATE "infisical_azure_rotation" SET "lease_until" = (NULL|%s), "wake_at"'
     with meanwhile(puts_off, lambda: engine.resume(rotation, browser.user)):
         assert not engine.end(rotation.pk, user=browser.user)
     rotation.refresh_from_db()
@@ -523,3 +523,14 @@ def test_workers_end_whatever_breaks(monkeypatch: pytest.MonkeyPatch, breaks: st
     with pytest.raises(error):
         work()
     assert len(set(closed)) == 2
+
+
+def test_end_that_the_database_fails_leaves_no_lease(rotation: Rotation) -> None:
+    def fail() -> None:
+        raise OperationalError
+
+    record = 'INSERT INTO "infisical_azure_historyentry"'
+    with meanwhile(record, fail), pytest.raises(OperationalError):
+        engine.end(rotation.pk)
+    rotation.refresh_from_db()
+    assert (rotation.is_paused, rotation.lease_until) == (False, None)
