@@ -60,7 +60,7 @@ _queues = _Queues()
 
 
 @contextmanager
-def in_turn(key: Hashable, *, patience: float = -1) -> Iterator[Place]:
+def in_turn(key: Hashable, *, patience: float) -> Iterator[Place]:
     """
     Wait until no other thread of the process is inside with the same key.
 

@@ -372,7 +372,10 @@ def test_day_is_the_sites(browser: Browser, connection: AppConnection, settings:
 
 
 def test_new_link_replaces_the_one_before(browser: Browser, connection: AppConnection) -> None:
-    first, second = make_link(browser), make_link(browser)
+    first = make_link(browser)
+    with time_machine.travel(NOON + timedelta(days=1), tick=False):
+        second = make_link(browser)
+    assert Feed.objects.get().created_at == NOON + timedelta(days=1)
     assert Client().get(first).status_code == 404
     assert "BEGIN:VCALENDAR" in calendar(second)
     assert Client().get(second.replace(".ics", "x.ics")).status_code == 404

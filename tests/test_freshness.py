@@ -105,7 +105,9 @@ def test_grant_lasts_ninety_days_and_is_kept_alive_a_month_before_its_end(now: d
     without = granted(AppConnection(), None)
     assert (without.secret, without.expires_at, without.due_at) == (None, None, None)
     assert keep_alive_at(None) is None
-    assert len({keep_alive_at(now) for _ in range(20)}) > 10
+    before = {now - (keep_alive_at(now) or now) - RefreshToken.KEEP_ALIVE for _ in range(100)}
+    assert len(before) > 10
+    assert all(timedelta(0) <= one <= timedelta(days=1) for one in before)
 
 
 def test_refresh_is_due_in_the_last_fifth(now: datetime) -> None:
