@@ -690,6 +690,18 @@ def test_refresh_that_ended_before_the_claim_is_not_repeated(
     assert RefreshToken.objects.get().lease_until is None
 
 
+def test_token_that_another_got_at_this_moment_is_new_enough_for_a_live_test(
+    connection: AppConnection, microsoft: Microsoft
+) -> None:
+    expire()
+    with (
+        time_machine.travel(timezone.now(), tick=False),
+        meanwhile('SELECT "infisical_azure_refreshtoken"', renew),
+    ):
+        assert tokens.get_token(connection, is_live=True).reveal() == "CANARY-newest"
+    assert microsoft.requests == []
+
+
 def test_refresh_token_that_was_replaced_before_the_claim_is_not_sent(
     connection: AppConnection, microsoft: Microsoft
 ) -> None:

@@ -269,3 +269,37 @@ def test_caller_saves_nothing_of_a_grant_that_was_replaced_meanwhile(
         in_transaction(work, rolls_back=False)
     assert AccessToken.objects.get().secret.reveal() == before.reveal()
     assert refreshes(standin) == 1
+
+
+@pytest.mark.postgresql
+def test_caller_does_not_wait_for_a_lock_that_another_has(
+    connection: AppConnection, standin: StandIn
+) -> None:
+    locked, has_token = threading.Event(), threading.Event()
+    was_in_time: list[bool] = []
+
+    def fail(execute: Any, sql: str, *args: Any) -> Any:
+        if is_save_of("accesstoken", sql):
+            raise OperationalError
+        return execute(sql, *args)
+
+    def lock() -> None:
+        with transaction.atomic():
+            list(AppConnection.objects.select_for_update())
+            locked.set()
+            was_in_time.append(has_token.wait(10))
+        database.close()
+
+    def work() -> None:
+        assert tokens.get_token(connection).reveal()
+        has_token.set()
+
+    other = threading.Thread(target=lock)
+    other.start()
+    assert locked.wait(10)
+    with watching_other_threads(fail):
+        in_transaction(work, rolls_back=False)
+    other.join()
+    assert was_in_time == [True]
+    assert refreshes(standin) == 1
+    check_that_all_is_well(connection, standin)
